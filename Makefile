@@ -1,0 +1,65 @@
+# The two commands that matter:
+#   make chaos TOPO=active-passive     all set-up, then the main job
+#   make test                          all set-up, then the tests
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+BIN := .venv/bin
+EXP ?= node-kill
+TOPO ?=
+ARGS ?=
+# as root on Debian or Ubuntu, what is missing is installed; else it is said
+PRIVILEGED := $(shell [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo yes)
+
+.PHONY: help setup chaos test test-unit test-integration test-e2e test-all lint lock bench clean
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
+
+setup: .venv/.ready  ## the Python environment; `make chaos` and `make test` do it themselves
+
+.venv/.ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "python3 >= 3.11 is needed, this is $$($(PYTHON) --version); name another: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { [ -n "$(PRIVILEGED)" ] && apt-get update -q && apt-get install -q -y python3-venv; } || \
+	  { echo "python3's venv module is missing: sudo apt-get install python3-venv" >&2; exit 1; }
+	@echo "making the Python environment in .venv"
+	@rm -rf .venv && $(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
+
+chaos: .venv/.ready  ## run EXP (default node-kill) on TOPO: make chaos TOPO=active-passive
+	@$(BIN)/harness run $(TOPO) $(if $(TOPO),$(EXP)) $(ARGS)
+
+test: .venv/.ready lint  ## lint, types, and the tests: unit, integration, e2e
+	$(BIN)/pytest tests
+
+test-unit: .venv/.ready  ## the tests without Docker, in seconds
+	$(BIN)/pytest tests/unit
+
+test-integration: .venv/.ready  ## one component or fault in real containers
+	$(BIN)/pytest tests/integration
+
+test-e2e: .venv/.ready  ## whole runs in real containers
+	$(BIN)/pytest tests/e2e
+
+test-all: test  ## everything there is
+
+lint: .venv/.ready  ## ruff, mypy --strict, import contracts, all spec files
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/harness validate
+
+bench: .venv/.ready  ## measure the speeds (see benchmarks/README.md)
+	$(BIN)/python benchmarks/main_job.py
+
+lock: .venv/.ready  ## write requirements.lock anew from pyproject.toml (needs uv)
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header -o requirements.lock
+
+clean:  ## remove the Python environment and caches; never results
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

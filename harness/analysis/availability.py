@@ -1,0 +1,148 @@
+"""User-uptime, and how many sessions were in which state when.
+
+User-uptime is Hauer, Hoffmann, Lunney, Ardelean, Diwan: Meaningful Availability, NSDI 2020:
+sum of the users' up time / sum of the users' (up + down) time. A user is down from the send of the first failed
+operation to the completion of the next good one. Rungs of the recovery ladder do not count as good: who can log in
+but has no kernel yet is still down.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from harness.analysis.facts import Window
+from harness.analysis.sessions import SessionRow
+from harness.core.clock import NS_PER_S, to_s
+from harness.core.model import SessionOutcome
+
+__all__ = ["GRID_NS", "SessionState", "Timeline", "UserUptime", "session_timeline", "user_uptime"]
+
+Ints = npt.NDArray[np.int64]
+#: Step of the timeline: a quarter of a second shows a 1 s outage without hiding its edges, and stays small.
+GRID_NS = NS_PER_S // 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserUptime:
+    """Availability as the users met it, in the window."""
+
+    users: int
+    ratio: float | None
+    """User-uptime; None without users: nothing is not good."""
+    outage_s: float | None
+    """User-weighted outage: mean down time of a user. Half of the users down for 3 s is 1.5 s."""
+    worst_s: float | None
+    """Down time of the user who fared worst."""
+
+
+class SessionState(StrEnum):
+    """What a session was doing at a moment."""
+
+    STARTING = "starting"
+    WORKING = "working"
+    RESTARTED = "restarted"  # works again, without the memory it had
+    DISTURBED = "disturbed"
+    LOST = "lost"  # disturbed, and stayed so
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timeline:
+    """Number of sessions in each state on a regular grid."""
+
+    start_ns: int
+    step_ns: int
+    states: dict[SessionState, tuple[int, ...]]
+
+    @property
+    def times_ns(self) -> tuple[int, ...]:
+        """The moments of the grid."""
+        points = len(next(iter(self.states.values()), ()))
+        return tuple(self.start_ns + self.step_ns * index for index in range(points))
+
+
+def user_uptime(operations: pd.DataFrame, window: Window | None) -> UserUptime:
+    """User-uptime of everybody who did anything by the end of the window. `operations` as from `operations_of`."""
+    if window is not None:
+        operations = operations[operations["send_ns"] < window.end_ns]
+    if window is None or operations.empty:
+        return UserUptime(users=0, ratio=None, outage_s=None, worst_s=None)
+    users = int(operations["user"].nunique())
+    inside = operations[operations["send_ns"] >= window.start_ns]
+    failed = inside["ok"] != 1
+    rows = inside[failed | (inside["rung"] == "")]
+    down = _down_ns(rows, window) if len(rows) else np.zeros(1, dtype=np.int64)
+    total_ns = users * (window.end_ns - window.start_ns)
+    return UserUptime(
+        users=users,
+        ratio=1.0 - min(1.0, int(down.sum()) / total_ns),
+        outage_s=to_s(int(down.sum())) / users,
+        worst_s=to_s(int(down.max())),
+    )
+
+
+def _down_ns(rows: pd.DataFrame, window: Window) -> Ints:
+    """Nanoseconds of down time of each user with rows; `rows`: failed and good operations by user and send."""
+    code, _ = pd.factorize(rows["user"])
+    send: Ints = rows["send_ns"].to_numpy(dtype=np.int64)
+    end: Ints = rows["end_ns"].to_numpy(dtype=np.int64)
+    failed = rows["ok"].to_numpy(dtype=np.int64) != 1
+    new_user = np.append(True, code[1:] != code[:-1])
+    after_good = np.append(True, ~failed[:-1])
+    first_failed = np.flatnonzero(failed & (new_user | after_good))
+    if not len(first_failed):
+        return np.zeros(1, dtype=np.int64)
+    # The next good row of the same user; without one the user stays down until the end of the window.
+    good = np.append(np.flatnonzero(~failed), len(rows))
+    back = good[np.searchsorted(good, first_failed)]
+    ends = np.append(end, window.end_ns)
+    same = np.append(code, -1)[back] == code[first_failed]
+    stop = np.minimum(np.where(same, ends[back], window.end_ns), window.end_ns)
+    down = np.bincount(code[first_failed], weights=np.maximum(0, stop - send[first_failed]))
+    return np.minimum(np.rint(down).astype(np.int64), window.end_ns - window.start_ns)
+
+
+def session_timeline(ledger: tuple[SessionRow, ...], window: Window | None) -> Timeline | None:
+    """Sessions by state in the window; None without a window or sessions."""
+    if window is None or not ledger:
+        return None
+    points = (window.end_ns - window.start_ns) // GRID_NS + 1
+    steps = {state: np.zeros(points + 1, dtype=np.int64) for state in SessionState}
+    for row in ledger:
+        changes = _changes(row, window)
+        for (since_ns, state), until in zip(changes, [*(t for t, _ in changes[1:]), None], strict=True):
+            begin = _index(since_ns, window, points)
+            stop = points if until is None else _index(until, window, points)
+            if stop > begin:
+                steps[state][begin] += 1
+                steps[state][stop] -= 1
+    return Timeline(
+        start_ns=window.start_ns,
+        step_ns=GRID_NS,
+        states={state: tuple(np.cumsum(delta[:-1]).tolist()) for state, delta in steps.items()},
+    )
+
+
+def _changes(row: SessionRow, window: Window) -> list[tuple[int, SessionState]]:
+    """When the session entered which state, in order."""
+    working = SessionState.WORKING
+    changes = [(window.start_ns, SessionState.STARTING)]
+    if row.first_work_ns is not None:
+        changes.append((max(window.start_ns, row.first_work_ns), working))
+    for one in row.disturbances:
+        lost = row.outcome is SessionOutcome.LOST and one.end_ns is None
+        changes.append((one.start_ns, SessionState.LOST if lost else SessionState.DISTURBED))
+        if one.restarted:
+            working = SessionState.RESTARTED
+        if one.end_ns is not None:
+            changes.append((one.end_ns, working))
+    return sorted(changes, key=lambda change: change[0])
+
+
+def _index(t_ns: int, window: Window, points: int) -> int:
+    """The first point of the grid at or after `t_ns`."""
+    return min(points, max(0, -((window.start_ns - t_ns) // GRID_NS)))

@@ -1,0 +1,221 @@
+"""From measures to a verdict: errors of the harness, doubts about the run, promises and objectives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.analysis.facts import FaultFacts
+from harness.analysis.measures import Parts
+from harness.analysis.outages import CapabilityMeasures
+from harness.analysis.record import RunRecord
+from harness.core.model import Capability, Promise, Recovery, SessionOutcome
+from harness.core.verdict import Check, Verdict, decide
+
+__all__ = ["LATENESS_AT_MOST_S", "SAMPLES_AT_LEAST", "judge"]
+
+#: Below this the p99 of the steady state, and so the slow threshold, is no more than the slowest of a handful.
+SAMPLES_AT_LEAST = 20
+#: Starting a session takes seconds, so its probes are few; three show it before, during and after a fault.
+START_SESSIONS_AT_LEAST = 3
+#: Probes sent later than this behind their grid measure the client, not the platform; the bounds assume the grid.
+LATENESS_AT_MOST_S = 0.1
+#: A gap in the probes of more than this, and of more than ten periods, hides an outage.
+GAP_AT_MOST_S, GAP_AT_MOST_PERIODS = 2.0, 10
+#: A user who has done nothing for this long, and for ten beats, was not observed until the end.
+SILENT_AT_MOST_S, SILENT_AT_MOST_BEATS = 10.0, 10
+
+
+def judge(record: RunRecord, parts: Parts) -> Verdict:
+    """The verdict on a run. Pure: the same record gives the same verdict."""
+    return decide(
+        errors=list(_errors(record, parts)),
+        doubts=list(_doubts(record, parts)),
+        checks=list(_checks(record, parts)),
+    )
+
+
+def _errors(record: RunRecord, parts: Parts) -> Iterator[str]:
+    yield from parts.facts.errors
+    rows = parts.facts.readback_rows
+    if rows is not None and rows != len(record.saved):
+        yield f"the homes were read back as {rows} values, {len(record.saved)} arrived"
+
+
+# -- doubts --------------------------------------------------------------------------------------------------------
+
+
+def _doubts(record: RunRecord, parts: Parts) -> Iterator[str]:
+    facts = parts.facts
+    if facts.interrupted is not None:
+        yield f"interrupted by {facts.interrupted}"
+    if not facts.steady:
+        yield f"the steady state was not reached: {facts.steady_reason or 'no reason recorded'}"
+    elif facts.window is None:
+        yield "there was no observation between the steady state and the end of the run"
+    for fault in facts.faults:
+        yield from _fault_doubts(fault)
+    if facts.window is None:
+        return  # everything below would only repeat that nothing was measured
+    for one in parts.capabilities:
+        yield from _probe_doubts(one)
+    yield from _session_doubts(record, parts)
+    if not parts.writes.read_back:
+        yield f"the homes were not read back: {parts.writes.acknowledged} acknowledged writes are unchecked"
+
+
+def _fault_doubts(fault: FaultFacts) -> Iterator[str]:
+    problems = f": {'; '.join(fault.problems)}" if fault.problems else ""
+    if fault.inject_before_ns is None:
+        yield f"{fault.label} was not injected{problems}"
+        return
+    if not fault.confirmed:
+        yield f"{fault.label} has no proof that it was in force{problems}"
+    if fault.undo_after_ns is None:
+        yield f"{fault.label} was not undone{problems}"
+    elif not fault.recovery_confirmed:
+        yield f"{fault.label} has no proof that it was undone{problems}"
+
+
+def _probe_doubts(one: CapabilityMeasures) -> Iterator[str]:
+    needed = START_SESSIONS_AT_LEAST if one.capability == Capability.START_SESSION else SAMPLES_AT_LEAST
+    if one.samples < needed:
+        yield f"too few probes of {one.capability}: {one.samples}, needed {needed}"
+        return
+    if one.slow_above_s is None:
+        yield f"no good probe of {one.capability} in the steady state: there is nothing to compare with"
+    limit_s = max(GAP_AT_MOST_S, GAP_AT_MOST_PERIODS * (one.period_s or 0.0))
+    if one.longest_gap_s is not None and one.longest_gap_s > limit_s:
+        yield f"no probe of {one.capability} was sent for {one.longest_gap_s:.1f} s, at most {limit_s:.1f} s is sound"
+    if one.lateness_p99_s is not None and one.lateness_p99_s > LATENESS_AT_MOST_S:
+        late_ms, most_ms = one.lateness_p99_s * 1000, LATENESS_AT_MOST_S * 1000
+        yield f"probes of {one.capability} were sent late: p99 {late_ms:.0f} ms, at most {most_ms:.0f} ms is sound"
+    early = [outage for outage in one.outages if outage.during_fault is None]
+    if early:
+        longest_s = max(outage.seconds for outage in early)
+        yield (
+            f"the platform was not steady: {len(early)} outage(s) of {one.capability} outside any fault, "
+            f"the longest {longest_s:.2f} s"
+        )
+
+
+def _session_doubts(record: RunRecord, parts: Parts) -> Iterator[str]:
+    window = parts.facts.window
+    worked = sum(row.first_work_ns is not None for row in parts.sessions)
+    users = record.experiment.load.users
+    if worked < users:
+        yield f"only {worked} of {users} users had a session that worked"
+    limit_s = max(SILENT_AT_MOST_S, SILENT_AT_MOST_BEATS * record.experiment.load.beat_s)
+    silent = [
+        row.session
+        for row in parts.sessions
+        if window is not None
+        and row.outcome is not SessionOutcome.LOST
+        and window.end_ns - row.last_seen_ns > limit_s * 1e9
+    ]
+    if silent:
+        yield f"{len(silent)} session(s) not observed for the last {limit_s:.0f} s, the first {silent[0]}"
+
+
+# -- promises and objectives ---------------------------------------------------------------------------------------
+
+
+def _checks(record: RunRecord, parts: Parts) -> Iterator[Check]:
+    """One for each promise and objective that there is a measurement for; what was not measured is a doubt instead."""
+    if parts.facts.window is None:
+        return
+    promise = record.topology.promises.get(record.experiment.name)
+    if promise is not None:
+        yield from _promise_checks(promise, parts)
+    objectives = record.experiment.objectives
+    if objectives.writes_lost_at_most is not None:
+        yield from _writes_check("objective", objectives.writes_lost_at_most, parts)
+    if objectives.sessions_lost_at_most is not None and parts.sessions:
+        yield Check(
+            name="sessions lost",
+            source="objective",
+            expected=f"at most {objectives.sessions_lost_at_most}",
+            observed=f"{parts.sessions_lost} of {len(parts.sessions)}",
+            kept=parts.sessions_lost <= objectives.sessions_lost_at_most,
+        )
+
+
+def _promise_checks(promise: Promise, parts: Parts) -> Iterator[Check]:
+    if any(one.samples for one in parts.capabilities):
+        yield _recovery_check(promise, parts)
+    if parts.worst_session is not None:
+        yield from _session_checks(promise, parts, parts.worst_session)
+    for one in parts.capabilities:
+        if one.samples:
+            yield _outage_check(promise, one)
+    yield from _writes_check("promise", promise.writes_lost_at_most, parts)
+
+
+def _recovery_check(promise: Promise, parts: Parts) -> Check:
+    # A promise speaks of what a fault does; an outage outside any fault is a doubt instead.
+    during = [outage for outage in parts.outages if outage.during_fault is not None]
+    worst = max((outage.recovery for outage in during), key=lambda r: r.severity, default=Recovery.UNAFFECTED)
+    blamed = sorted({outage.capability for outage in during if outage.recovery is worst})
+    return Check(
+        name="recovers",
+        source="promise",
+        expected=_or_better(promise.recovers.value, best=promise.recovers.severity == 0),
+        observed=f"{worst.value} ({', '.join(blamed)})" if blamed else worst.value,
+        kept=worst.severity <= promise.recovers.severity,
+    )
+
+
+def _session_checks(promise: Promise, parts: Parts, session: SessionOutcome) -> Iterator[Check]:
+    count = sum(row.outcome is session for row in parts.sessions)
+    yield Check(
+        name="session outcome",
+        source="promise",
+        expected=_or_better(promise.session_outcome.value, best=promise.session_outcome.severity == 0),
+        observed=f"{session.value} ({count} of {len(parts.sessions)})",
+        kept=session.severity <= promise.session_outcome.severity,
+    )
+    if promise.log_in_kept:
+        yield Check(
+            name="log-in kept",
+            source="promise",
+            expected="nobody has to log in again",
+            observed=f"{parts.logged_in_again} of {len(parts.sessions)} had to",
+            kept=parts.logged_in_again == 0,
+        )
+
+
+def _outage_check(promise: Promise, one: CapabilityMeasures) -> Check:
+    """The bound holds for outages that no repair ended; those that one ended are judged by `recovers`."""
+    counted = [o for o in one.outages if o.during_fault is not None and o.recovery is not Recovery.BY_REPAIR]
+    longest = max(counted, key=lambda outage: (not outage.ended, outage.seconds), default=None)
+    repaired = len([o for o in one.outages if o.recovery is Recovery.BY_REPAIR])
+    if longest is None:
+        observed = "none but ended by repair" if repaired else "none"
+    elif longest.seconds_upper is None:
+        observed = f"not ended after {longest.seconds:.2f} s"
+    else:
+        observed = f"{longest.seconds:.2f} s ({longest.seconds_lower:.2f} to {longest.seconds_upper:.2f})"
+    return Check(
+        name=f"outage of {one.capability}",
+        source="promise",
+        expected=f"at most {promise.outage_at_most_s:g} s",
+        observed=observed,
+        kept=longest is None or (longest.ended and longest.seconds <= promise.outage_at_most_s),
+    )
+
+
+def _writes_check(source: str, at_most: int, parts: Parts) -> Iterator[Check]:
+    writes = parts.writes
+    if writes.lost is None:
+        return
+    first = f", the first: {writes.first_lost}" if writes.first_lost else ""
+    yield Check(
+        name="acknowledged writes lost",
+        source=source,
+        expected=f"at most {at_most}",
+        observed=f"{writes.lost} of {writes.acknowledged}{first}",
+        kept=writes.lost <= at_most,
+    )
+
+
+def _or_better(word: str, *, best: bool) -> str:
+    return word if best else f"{word} or better"

@@ -1,0 +1,261 @@
+"""What happened to each person's session: the ledger, from the operations the users recorded.
+
+A *disturbance* of a session begins with the send of an operation that failed, or that showed another kernel or lost
+memory, and ends with the completion of the next good `work`. Only operations sent in the observation window count:
+a retry while the users arrive is no effect of a fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from harness.analysis.facts import Facts
+from harness.core.clock import to_s
+from harness.core.model import Capability, SessionOutcome
+
+__all__ = ["Disturbance", "SessionCount", "SessionRow", "attribute", "count_sessions", "session_ledger"]
+
+Ints = npt.NDArray[np.int64]
+LOG_IN_RUNG = "log_in"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Disturbance:
+    """One interruption of one session."""
+
+    start_ns: int
+    end_ns: int | None
+    """None: no good work until the end of the observation."""
+    restarted: bool
+    """Kernel memory was gone afterwards, or another kernel answered."""
+    memory_expected: int
+    """Counter the kernel's memory should have held at the first answered work after it; -1 without an answer."""
+    memory_found: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionRow:
+    """One session. Durations in seconds; -1 counters and empty texts mean that there is none."""
+
+    session: str
+    user: str
+    outcome: SessionOutcome
+    on_target: bool
+    """Whether it was served by a target of a fault when that was injected."""
+    node_before: str
+    """Where it was served before the first fault (without faults: before its first disturbance, or last)."""
+    node_after: str
+    """Where it was served last."""
+    logged_in_again: bool
+    """A log-in was tried after the session had worked."""
+    rung: str
+    """The last rung of the recovery ladder that worked."""
+    disturbances: tuple[Disturbance, ...]
+    disturbed_total_s: float
+    """Sum over its disturbances; one without an end counts to the end of the observation."""
+    disturbed_longest_s: float
+    memory_expected: int
+    memory_found: int
+    """At the first disturbance that lost memory, else at the first disturbance."""
+    operations: int
+    failed: int
+    """Operations in the window, and the failed ones of them."""
+    saves_acknowledged: int
+    saves_found: int | None
+    """None where the homes were not read back."""
+    saves_lost: int | None
+    first_work_ns: int | None
+    """Completion of its first good work: from here on it is a live session."""
+    last_seen_ns: int
+    """Completion of its last operation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionCount:
+    """Sessions with one outcome, by blast radius."""
+
+    outcome: SessionOutcome
+    targeted: int
+    others: int
+
+
+def attribute(operations: pd.DataFrame) -> pd.DataFrame:
+    """Give operations without a session (a log-in, say) to the session that their user had at that time.
+
+    Rows before a user's first session stay without one. `operations` as from `operations_of`.
+    """
+    named = operations["session"].where(operations["session"] != "")
+    return operations.assign(session=named.groupby(operations["user"]).ffill().fillna(""))
+
+
+def session_ledger(
+    operations: pd.DataFrame, acked: pd.DataFrame, facts: Facts, *, read_back: bool
+) -> tuple[SessionRow, ...]:
+    """One row for each session that was started, by user. `operations` as from `attribute`."""
+    started = operations[operations["session"] != ""].sort_values(
+        ["user", "session", "send_ns", "end_ns", "seq"], kind="stable", ignore_index=True
+    )
+    if started.empty:
+        return ()
+    table = _Table(started, facts)
+    # acked and present saves of each session
+    saves = acked.groupby("session")["present"].agg(["size", "sum"]) if len(acked) else pd.DataFrame()
+    counts = {str(session): (int(size), int(there)) for session, size, there in saves.itertuples()}
+    return tuple(
+        _row(table, low, high, counts.get(table.session[low], (0, 0)), read_back=read_back)
+        for low, high in table.slices()
+    )
+
+
+def count_sessions(ledger: tuple[SessionRow, ...]) -> tuple[SessionCount, ...]:
+    """Sessions by outcome, mildest first."""
+    return tuple(
+        SessionCount(
+            outcome=outcome,
+            targeted=sum(row.outcome is outcome and row.on_target for row in ledger),
+            others=sum(row.outcome is outcome and not row.on_target for row in ledger),
+        )
+        for outcome in SessionOutcome
+    )
+
+
+class _Table:
+    """The operations as arrays, ordered by session and send, with what is decided for all rows at once."""
+
+    def __init__(self, frame: pd.DataFrame, facts: Facts) -> None:
+        self.session: list[str] = frame["session"].tolist()
+        self.user: list[str] = frame["user"].tolist()
+        self.node: list[str] = frame["node"].tolist()
+        self.rung: list[str] = frame["rung"].tolist()
+        self.send: Ints = frame["send_ns"].to_numpy(dtype=np.int64)
+        self.end: Ints = frame["end_ns"].to_numpy(dtype=np.int64)
+        self.expected: Ints = frame["expected"].to_numpy(dtype=np.int64)
+        self.found: Ints = frame["found"].to_numpy(dtype=np.int64)
+        self.ok = frame["ok"].to_numpy(dtype=np.int64) == 1
+        self.until_ns = int(self.end.max())
+        self.inside = np.ones(len(frame), dtype=bool)
+        if facts.window is not None:
+            self.until_ns = facts.window.end_ns
+            self.inside = (self.send >= facts.window.start_ns) & (self.send < facts.window.end_ns)
+        self.faults = [
+            (fault.inject_before_ns, set(fault.targets)) for fault in facts.faults if fault.inject_before_ns is not None
+        ]
+        self.first_inject_ns = facts.first_inject_ns
+        work = (frame["capability"] == Capability.WORK.value).to_numpy()
+        self.work = work
+        self.good_work = work & self.ok
+        self.answered_work = work & (self.found >= 0) & (self.expected >= 0)
+        # found > expected is consistent: the kernel ran the cell, only the answer was lost
+        self.restarted = (self.answered_work & (self.found < self.expected)) | self._other_kernel(frame)
+        self.failed = self.inside & ~self.ok
+        self.disturbed = self.inside & (~self.ok | self.restarted)
+        log_in = (frame["capability"] == Capability.LOG_IN.value) | (frame["rung"] == LOG_IN_RUNG)
+        self.log_in = log_in.to_numpy() & self.inside
+        self.rung_worked = (frame["rung"] != "").to_numpy() & self.ok & self.inside
+        self.has_node = self.ok & (frame["node"] != "").to_numpy()
+
+    def _other_kernel(self, frame: pd.DataFrame) -> npt.NDArray[np.bool_]:
+        """Good work in another kernel than the good work before it in the same session."""
+        kernels = frame.loc[self.good_work & (frame["kernel"] != "").to_numpy(), ["session", "kernel"]]
+        before = kernels.groupby("session")["kernel"].shift()
+        changed = kernels.index[(before.notna() & (before != kernels["kernel"])).to_numpy()]
+        marks = np.zeros(len(frame), dtype=bool)
+        marks[changed.to_numpy()] = True
+        return marks
+
+    def slices(self) -> Iterator[tuple[int, int]]:
+        """Begin and end of each session's rows."""
+        names = np.asarray(self.session, dtype=object)
+        cuts = np.flatnonzero(names[1:] != names[:-1]) + 1
+        bounds = [0, *cuts.tolist(), len(names)]
+        yield from pairwise(bounds)
+
+
+def _row(table: _Table, low: int, high: int, saves: tuple[int, int], *, read_back: bool) -> SessionRow:
+    rows = slice(low, high)
+    good = low + np.flatnonzero(table.good_work[rows])
+    disturbances = _disturbances(table, low, high, good)
+    lengths = [
+        to_s(max(0, (table.until_ns if one.end_ns is None else one.end_ns) - one.start_ns)) for one in disturbances
+    ]
+    first_work_ns = int(table.end[good[0]]) if len(good) else None
+    memory = next((one for one in disturbances if one.restarted), disturbances[0] if disturbances else None)
+    log_ins = low + np.flatnonzero(table.log_in[rows])
+    rungs = low + np.flatnonzero(table.rung_worked[rows])
+    acknowledged, there = saves
+    return SessionRow(
+        session=table.session[low],
+        user=table.user[low],
+        outcome=_outcome(disturbances, ever_worked=first_work_ns is not None, failed=not table.ok[rows].all()),
+        on_target=any(_node_at(table, low, high, t_ns) in targets for t_ns, targets in table.faults),
+        node_before=_node_at(table, low, high, _before_ns(table, disturbances)),
+        node_after=_node_at(table, low, high, None),
+        logged_in_again=first_work_ns is not None and bool((table.send[log_ins] > first_work_ns).any()),
+        rung=table.rung[rungs[-1]] if len(rungs) else "",
+        disturbances=disturbances,
+        disturbed_total_s=sum(lengths),
+        disturbed_longest_s=max(lengths, default=0.0),
+        memory_expected=memory.memory_expected if memory else -1,
+        memory_found=memory.memory_found if memory else -1,
+        operations=int(table.inside[rows].sum()),
+        failed=int(table.failed[rows].sum()),
+        saves_acknowledged=acknowledged,
+        saves_found=there if read_back else None,
+        saves_lost=acknowledged - there if read_back else None,
+        first_work_ns=first_work_ns,
+        last_seen_ns=int(table.end[rows].max()),
+    )
+
+
+def _disturbances(table: _Table, low: int, high: int, good: Ints) -> tuple[Disturbance, ...]:
+    bad = low + np.flatnonzero(table.disturbed[low:high])
+    found: list[Disturbance] = []
+    at = 0
+    while at < len(bad):
+        first = int(bad[at])
+        later = int(np.searchsorted(good, first, side="left"))
+        back = int(good[later]) if later < len(good) else None
+        stop = high if back is None else back + 1
+        shown = first + np.flatnonzero(table.answered_work[first:stop])
+        lost = first + np.flatnonzero(table.restarted[first:stop])
+        seen = next((int(i) for i in (*lost, *shown) if table.answered_work[i]), None)
+        found.append(
+            Disturbance(
+                start_ns=int(table.send[first]),
+                end_ns=None if back is None else int(table.end[back]),
+                restarted=bool(len(lost)),
+                memory_expected=-1 if seen is None else int(table.expected[seen]),
+                memory_found=-1 if seen is None else int(table.found[seen]),
+            )
+        )
+        at = int(np.searchsorted(bad, stop, side="left"))
+    return tuple(found)
+
+
+def _outcome(disturbances: tuple[Disturbance, ...], *, ever_worked: bool, failed: bool) -> SessionOutcome:
+    if (disturbances and disturbances[-1].end_ns is None) or (failed and not ever_worked):
+        return SessionOutcome.LOST
+    if any(one.restarted for one in disturbances):
+        return SessionOutcome.RESTARTED
+    return SessionOutcome.KEPT if disturbances else SessionOutcome.UNDISTURBED
+
+
+def _before_ns(table: _Table, disturbances: tuple[Disturbance, ...]) -> int | None:
+    if table.first_inject_ns is not None:
+        return table.first_inject_ns
+    return disturbances[0].start_ns if disturbances else None
+
+
+def _node_at(table: _Table, low: int, high: int, t_ns: int | None) -> str:
+    """The node of the last good operation completed by `t_ns` (None: of all)."""
+    served = table.has_node[low:high]
+    if t_ns is not None:
+        served = served & (table.end[low:high] <= t_ns)
+    index = np.flatnonzero(served)
+    return table.node[low + int(index[-1])] if len(index) else ""

@@ -1,0 +1,65 @@
+"""What all components share: names, fixed addresses, secrets, and what a component is."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+from harness.core.model import Topology
+from harness.core.specs import ContainerSpec, NodeContext
+
+__all__ = [
+    "CLIENT_HOST",
+    "DATABASE_HOST",
+    "LOAD_BALANCER_HOST",
+    "SECRETS",
+    "STORAGE_HOST",
+    "WORKBENCH_FIRST_HOST",
+    "Component",
+    "generate_secrets",
+    "pick",
+]
+
+# Last octets in the run's /24. Fixed, so that a container that was killed and started again is where its peers look
+# for it, and so that faults and captures can be read without a table.
+LOAD_BALANCER_HOST: Final = 5
+WORKBENCH_FIRST_HOST: Final = 11
+"""Node i is at 11 + i, up to nine of them: `core.model.Workbench.nodes` has the same bound."""
+DATABASE_HOST: Final = 20
+STORAGE_HOST: Final = 30
+CLIENT_HOST: Final = 100
+
+#: Names of the secrets that are generated for each run.
+SECRETS: Final = ("HUB_COOKIE_SECRET", "CONFIGPROXY_AUTH_TOKEN", "DB_PASSWORD", "USER_PASSWORD")
+
+
+def generate_secrets() -> dict[str, str]:
+    """A fresh value for each of `SECRETS`: 64 hexadecimal digits.
+
+    Hexadecimal because the hub's cookie secret must be, and because a password of such digits needs no quoting in a
+    URL, a shell or SQL.
+    """
+    return {name: secrets.token_hex(32) for name in SECRETS}
+
+
+class Component(Protocol):
+    """What a module of this package offers for its product."""
+
+    @property
+    def IMAGE(self) -> str:  # noqa: N802 - a constant of the module
+        """The folder in `harness/images`."""
+        ...
+
+    def names(self, topology: Topology) -> tuple[str, ...]:
+        """The containers' names, member 0 first."""
+        ...
+
+    def containers(self, topology: Topology, context: NodeContext) -> tuple[ContainerSpec, ...]:
+        """The containers, in the order of `names`. A pure function."""
+        ...
+
+
+def pick(values: Mapping[str, str], *names: str) -> dict[str, str]:
+    """Only the named values: a container gets no secret that it has no use for."""
+    return {name: values[name] for name in names}

@@ -1,0 +1,67 @@
+"""The Workbench nodes: JupyterHub with live notebook kernels, one container a node."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from harness.components import ganesha, postgresql
+from harness.components.base import WORKBENCH_FIRST_HOST, pick
+from harness.core.model import Role, Topology
+from harness.core.specs import ContainerSpec, NodeContext, ReadyProbe
+
+__all__ = ["ACTIVE_PATH", "ACTIVE_PORT", "ACTIVE_PROBE", "IMAGE", "LOG_IN_PATH", "PROXY_PORT", "containers", "names"]
+
+IMAGE: Final = "workbench"
+PROXY_PORT: Final = 8000
+LOG_IN_PATH: Final = "/hub/login"
+#: Answers 200 on the node that holds the lock and serves, 503 or nothing on the others.
+ACTIVE_PORT: Final = 8002
+ACTIVE_PATH: Final = "/active"
+
+#: Resolves `workbench[active]`: run in each node, it exits 0 exactly on the active one. urlopen raises for a 503.
+ACTIVE_PROBE: Final = (
+    "python3",
+    "-I",
+    "-c",
+    f"import urllib.request as r; r.urlopen('http://127.0.0.1:{ACTIVE_PORT}{ACTIVE_PATH}', timeout=2)",
+)
+
+
+def names(topology: Topology) -> tuple[str, ...]:
+    """`workbench-0` and so on."""
+    return tuple(f"workbench-{index}" for index in range(topology.workbench.nodes))
+
+
+def containers(topology: Topology, context: NodeContext) -> tuple[ContainerSpec, ...]:
+    """One container a node, all alike: which one is active is decided at run time, by the lock."""
+    return tuple(_node(topology, context, index, name) for index, name in enumerate(names(topology)))
+
+
+def _node(topology: Topology, context: NodeContext, index: int, name: str) -> ContainerSpec:
+    workbench = topology.workbench
+    return ContainerSpec(
+        name=name,
+        role=Role.WORKBENCH,
+        image=IMAGE,
+        host_number=WORKBENCH_FIRST_HOST + index,
+        environment={
+            "NODE_NAME": name,
+            "HUB_MODE": workbench.mode,
+            "TAKEOVER": workbench.takeover,
+            "STANDBY_POLL_S": str(workbench.standby_poll_s),
+            "HOMES_SERVER": f"{ganesha.NAME}:{ganesha.EXPORT}",
+            "HOMES_CLIENT": workbench.homes_client,
+        },
+        secrets={
+            "HUB_DB_URL": postgresql.url(context),
+            **pick(context.secrets, "HUB_COOKIE_SECRET", "CONFIGPROXY_AUTH_TOKEN", "USER_PASSWORD"),
+        },
+        # The homes are mounted inside the node, so that cutting the node off cuts its storage too.
+        capabilities=("SYS_ADMIN",),
+        devices=("/dev/fuse",),
+        security_options=("apparmor=unconfined", "seccomp=unconfined"),
+        depends_on=(*postgresql.names(topology), *ganesha.names(topology)),
+        ready=ReadyProbe(
+            argv=("/usr/local/bin/ready",), proves="the node serves, or stands by, with its homes mounted"
+        ),
+    )

@@ -1,0 +1,1 @@
+"""What every other package may use: clock, model, events, rows, verdict. Standard library only."""

@@ -1,0 +1,164 @@
+"""The append-only history of a run: what happened, when, as evidence.
+
+One JSON object a line: `{"seq": 0, "t_ns": ..., "kind": "...", "data": {...}}`. The last line is of kind `closed` and
+states how many events came before it and their SHA-256, so that a truncated or mixed history is recognised.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TextIO
+
+from harness.core.clock import Clock
+from harness.errors import RecordError
+
+__all__ = ["Event", "EventKind", "FaultStep", "History", "HistoryWriter", "Phase", "read_history"]
+
+SCHEMA_VERSION = 1
+
+
+class EventKind(StrEnum):
+    """What an event says. The keys of `data` are listed beside each."""
+
+    OPENED = "opened"  # schema, run_id, topology, experiment
+    CLOCK = "clock"  # offset_ns, round_trip_ns: events before this one are stamped with the harness's own clock
+    PHASE = "phase"  # name: one of Phase
+    READY = "ready"  # container, role, seconds
+    STEADY = "steady"  # reached: bool, seconds, reason
+    FAULT = "fault"  # index, step: FaultStep, before_ns, after_ns, targets, evidence, ok, message
+    READBACK = "readback"  # users: number of homes with values, rows: number of values
+    INTERRUPTED = "interrupted"  # by
+    ERROR = "error"  # type, message, detail
+    CLOSED = "closed"  # events, sha256
+
+
+class Phase(StrEnum):
+    """The parts of a run, in order."""
+
+    IMAGES = "images"
+    CONTAINERS = "containers"
+    RAMP = "ramp"
+    FAULTS = "faults"
+    SETTLE = "settle"
+    DRAIN = "drain"
+    TEARDOWN = "teardown"
+
+
+class FaultStep(StrEnum):
+    """The life cycle of a fault."""
+
+    PREPARE = "prepare"
+    INJECT = "inject"
+    CONFIRM = "confirm"
+    UNDO = "undo"
+    CONFIRM_RECOVERY = "confirm_recovery"
+    CLEANUP = "cleanup"
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that happened at `t_ns` (engine host's monotonic clock)."""
+
+    seq: int
+    t_ns: int
+    kind: EventKind
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_line(self) -> str:
+        record = {"seq": self.seq, "t_ns": self.t_ns, "kind": self.kind.value, "data": dict(self.data)}
+        return json.dumps(record, separators=(",", ":"), sort_keys=True) + "\n"
+
+
+@dataclass(frozen=True)
+class History:
+    """All events of a closed run, in order."""
+
+    events: tuple[Event, ...]
+
+    def of(self, kind: EventKind) -> tuple[Event, ...]:
+        return tuple(event for event in self.events if event.kind is kind)
+
+
+class HistoryWriter:
+    """Appends events; each is on disk before `append` returns, so that a killed harness leaves what it knew."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self._clock = clock
+        self._file: TextIO = path.open("x", encoding="utf-8")
+        self._digest = hashlib.sha256()
+        self._seq = 0
+        self._lock = threading.Lock()  # containers get ready in threads of their own
+
+    def append(self, kind: EventKind, data: Mapping[str, Any] | None = None, *, t_ns: int | None = None) -> Event:
+        """Record an event; `t_ns` is now unless the moment is known better."""
+        with self._lock:
+            event = Event(self._seq, self._clock.now_ns() if t_ns is None else t_ns, kind, data or {})
+            line = event.to_line()
+            self._file.write(line)
+            self._file.flush()
+            self._digest.update(line.encode())
+            self._seq += 1
+        return event
+
+    def close(self) -> None:
+        """Write the closing line; a second call does nothing."""
+        if not self._file.closed:
+            self.append(EventKind.CLOSED, {"events": self._seq, "sha256": self._digest.hexdigest()})
+            self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def read_history(path: Path) -> History:
+    """Read a closed history.
+
+    Raises `RecordError` naming the file and the line where it is missing, truncated, out of order, of another schema
+    or not what was written.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    except FileNotFoundError as error:
+        raise RecordError(f"{path}: there is no history", hint="is this a run's folder?") from error
+    events = _parse(path, lines)
+    if not events or events[-1].kind is not EventKind.CLOSED:
+        raise RecordError(
+            f"{path}:{len(lines)}: the history was not closed, so it may be truncated",
+            hint="the harness was killed in this run; nothing can be concluded from it",
+        )
+    closing = events[-1].data
+    digest = hashlib.sha256("".join(lines[:-1]).encode()).hexdigest()
+    if closing.get("events") != len(events) - 1 or closing.get("sha256") != digest:
+        raise RecordError(
+            f"{path}:{len(lines)}: the closing line does not match the {len(events) - 1} events before it"
+        )
+    schema = events[0].data.get("schema") if events[0].kind is EventKind.OPENED else None
+    if schema != SCHEMA_VERSION:
+        raise RecordError(f"{path}:1: schema {schema!r}, expected {SCHEMA_VERSION}", hint="written by another version")
+    return History(tuple(events))
+
+
+def _parse(path: Path, lines: Iterable[str]) -> list[Event]:
+    events: list[Event] = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            record = json.loads(line)
+            event = Event(record["seq"], record["t_ns"], EventKind(record["kind"]), record["data"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise RecordError(f"{path}:{number}: not an event: {line[:80]!r}") from error
+        if event.seq != number - 1:
+            raise RecordError(f"{path}:{number}: event {event.seq} where {number - 1} was expected")
+        events.append(event)
+    return events

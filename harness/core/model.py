@@ -1,0 +1,271 @@
+"""The frozen model of what is built and what is done to it. `spec` reads YAML into these classes.
+
+Every field has a default that a careful administrator would choose, or none where only the user can know.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Annotated, ClassVar, Literal
+
+from harness.core.constraints import Bounds, Count, Period, Positive, Seconds
+
+__all__ = [
+    "Capability",
+    "Database",
+    "Experiment",
+    "Fault",
+    "Load",
+    "LoadBalancer",
+    "Objectives",
+    "Promise",
+    "Recovery",
+    "Role",
+    "SessionOutcome",
+    "Storage",
+    "Target",
+    "Topology",
+    "Workbench",
+]
+
+_STRICT: dict[str, object] = {"extra": "forbid"}
+
+
+class Role(StrEnum):
+    """What a part of the platform is for."""
+
+    LOAD_BALANCER = "load_balancer"
+    WORKBENCH = "workbench"
+    DATABASE = "database"
+    STORAGE = "storage"
+
+
+class Capability(StrEnum):
+    """Something a person can do on the platform; outages are measured for each."""
+
+    LOG_IN = "log_in"
+    START_SESSION = "start_session"
+    WORK = "work"
+    SAVE = "save"
+    RECONNECT = "reconnect"
+
+
+class SessionOutcome(StrEnum):
+    """What became of one session, mildest first."""
+
+    UNDISTURBED = "undisturbed"
+    KEPT = "kept"
+    RESTARTED = "restarted"
+    LOST = "lost"
+
+    @property
+    def severity(self) -> int:
+        """0 for the mildest, growing."""
+        return list(SessionOutcome).index(self)
+
+
+class Recovery(StrEnum):
+    """How the platform came back, best first."""
+
+    UNAFFECTED = "unaffected"
+    BY_DESIGN = "by_design"
+    BY_REPAIR = "by_repair"
+    NOT_RECOVERED = "not_recovered"
+
+    @property
+    def severity(self) -> int:
+        """0 for the best, growing."""
+        return list(Recovery).index(self)
+
+
+# -- topology ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadBalancer:
+    """HAProxy in front of the Workbench nodes."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = _STRICT
+
+    product: Literal["haproxy"] = "haproxy"
+    check_interval_s: Period = 0.5
+    """How often each node's health check runs."""
+    check_timeout_s: Period = 1.0
+    """A check without an answer for this long has failed. Too short, and a node that is only busy (everybody starts a
+    session at once) is taken out; too long, and a dead one stays in."""
+    check_fall: Positive = 2
+    """Failed checks in a row until the node gets no more requests."""
+    check_rise: Positive = 1
+    """Good checks in a row until the node gets requests again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workbench:
+    """JupyterHub nodes with live notebook kernels."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = _STRICT
+
+    product: Literal["jupyterhub"] = "jupyterhub"
+    nodes: Annotated[int, Bounds(1, 9)] = 2
+    """Nine at most: the run's subnet keeps nine addresses for them (`harness.components.base`)."""
+    mode: Literal["active-passive"] = "active-passive"
+    """active-passive: one hub database, the hub runs where the advisory lock is held, the others stand by."""
+    takeover: Literal["automatic", "first-holder"] = "automatic"
+    """Who may take the lock: any standby, or only the node that held it first (a standby that never takes over)."""
+    standby_poll_s: Period = 0.5
+    """How often a standby tries to take the lock."""
+    homes_client: Literal["auto", "kernel", "fuse"] = "auto"
+    """The NFS client in each node: the kernel's where there is one, else the FUSE client."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Database:
+    """One PostgreSQL server."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = _STRICT
+
+    product: Literal["postgresql"] = "postgresql"
+    keepalives_idle_s: Positive = 2
+    """Idle seconds before the server probes a client; with the two below it decides how soon a dead lock holder is
+    noticed. PostgreSQL's own default (the kernel's 2 h) keeps a cut-off holder's lock until it heals."""
+    keepalives_interval_s: Positive = 1
+    keepalives_count: Positive = 3
+    user_timeout_s: Positive = 3
+    """Unacknowledged data for this long ends a connection (tcp_user_timeout)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Storage:
+    """One NFS-Ganesha server that exports the users' homes."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = _STRICT
+
+    product: Literal["nfs-ganesha"] = "nfs-ganesha"
+    grace_period_s: Count = 0
+    """Seconds after a restart in which new state is refused so that locks can be reclaimed; 0 suits NFSv3 without
+    locks only."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promise:
+    """What whoever builds a topology believes about one experiment; a run keeps or breaks it."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = _STRICT
+
+    recovers: Literal[Recovery.UNAFFECTED, Recovery.BY_DESIGN, Recovery.BY_REPAIR]
+    """The worst way of recovering that is still as promised."""
+    session_outcome: SessionOutcome
+    """The worst outcome of any session that is still as promised."""
+    log_in_kept: bool
+    """Nobody has to log in again."""
+    outage_at_most_s: Seconds
+    """Upper bound of the outage of every capability that a repair does not end."""
+    writes_lost_at_most: Count = 0
+    """Acknowledged writes that may be missing afterwards."""
+    why: str
+    """The mechanism that the promise rests on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Topology:
+    """A platform, described by its roles."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = _STRICT
+
+    description: str
+    load_balancer: LoadBalancer
+    workbench: Workbench
+    database: Database
+    storage: Storage
+    promises: Mapping[str, Promise] = field(default_factory=dict)
+    """Keyed by the experiment's name."""
+    name: str = ""
+    """The file's name without its ending; not a key of the file."""
+
+    def roles(self) -> tuple[Role, ...]:
+        """The roles this topology has."""
+        return tuple(Role)
+
+
+# -- experiment ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Target:
+    """Which members of a role a fault hits, e.g. `workbench[active]` or `workbench[0]`; resolved at injection."""
+
+    role: Role
+    selector: str
+
+    PATTERN: ClassVar[re.Pattern[str]] = re.compile(r"(?P<role>[a-z_]+)\[(?P<selector>[^\[\]]+)\]")
+    SELECTORS: ClassVar[tuple[str, ...]] = ("active",)
+    """Beside a number, the words that may stand in the brackets."""
+
+    def __str__(self) -> str:
+        return f"{self.role}[{self.selector}]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """One injected condition: when, what, on whom, for how long."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = _STRICT
+
+    fault: str
+    """The kind; `harness list --faults` shows them."""
+    target: str
+    """`role[selector]`, see `Target`."""
+    at_s: Seconds
+    """Seconds after the steady state was reached."""
+    hold_s: Seconds
+    """Seconds until it is undone; longer than any automatic recovery should take."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """The people: how many and how busy."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = _STRICT
+
+    users: Positive = 12
+    beat_s: Period = 1.0
+    """Each user runs a cell once a beat, on a time grid of their own."""
+    save_every: Positive = 2
+    """Each n-th beat also saves (appends to a file in the home, with fsync)."""
+    ramp_s: Seconds = 10.0
+    """Log-ins are spread over this time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objectives:
+    """What must hold whatever the topology promises."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = _STRICT
+
+    writes_lost_at_most: Count | None = None
+    """Acknowledged writes that may be missing afterwards."""
+    sessions_lost_at_most: Count | None = None
+    """Sessions that may still not work at the end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """What is done to a topology, and what must hold."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = _STRICT
+
+    description: str
+    source: str
+    """Where this failure was seen or is documented."""
+    faults: tuple[Fault, ...]
+    load: Load = Load()
+    steady_state_s: Period = 5.0
+    """All capabilities must be good for this long before the first fault."""
+    settle_s: Seconds = 20.0
+    """Observation after the last fault is undone; long enough for the slowest user to come back."""
+    objectives: Objectives = Objectives()
+    name: str = ""
+    """The file's name without its ending; not a key of the file."""

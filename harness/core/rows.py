@@ -1,0 +1,123 @@
+"""Raw measurements as CSV files that can't lose a row unnoticed.
+
+The client writes them, the recorder checks them. Every row has a sequence number; the last line is
+`#end,<rows>,<sha256 of everything before it>`.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from harness.errors import RecordError
+
+__all__ = ["END_MARK", "Operation", "ProbeSample", "RowType", "RowWriter", "SavedValue", "columns", "split_checked"]
+
+END_MARK = "#end"
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation of one user, as the user saw it. Times: engine host's monotonic nanoseconds."""
+
+    user: str
+    session: str
+    """Identifies the session the user started; it stays the same over a restart of its kernel."""
+    capability: str
+    due_ns: int
+    send_ns: int
+    end_ns: int
+    ok: int
+    """1: answered correctly within the deadline. 0: failed; `detail` says how."""
+    node: str
+    """The node that served the answer, or the last one known."""
+    kernel: str
+    rung: str
+    """Empty, or the rung of the recovery ladder this operation was."""
+    expected: int
+    """work: the counter the kernel's memory should hold; save: the number written. -1 where there is none."""
+    found: int
+    """work: the counter the kernel answered; save: the number acknowledged. -1 where there is none."""
+    detail: str
+
+
+@dataclass(frozen=True)
+class ProbeSample:
+    """One open-loop probe of one capability."""
+
+    capability: str
+    due_ns: int
+    """Its place on the absolute grid."""
+    send_ns: int
+    end_ns: int
+    ok: int
+    node: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class SavedValue:
+    """One value found in a user's home after the run by a reader that did not write it."""
+
+    user: str
+    value: int
+
+
+Row = TypeVar("Row", Operation, ProbeSample, SavedValue)
+RowType = type[Operation] | type[ProbeSample] | type[SavedValue]
+
+
+def columns(row_type: RowType) -> list[str]:
+    """`seq` and the row's fields, in the order of the file."""
+    return ["seq", *(field.name for field in fields(row_type))]
+
+
+class RowWriter(Generic[Row]):
+    """Writes rows of one type to a file, line by line; `close` writes the end mark."""
+
+    def __init__(self, path: Path, row_type: type[Row]) -> None:
+        self._file = path.open("x", encoding="utf-8", newline="")
+        self._digest = hashlib.sha256()
+        self.rows = 0
+        self._emit(columns(row_type))
+
+    def write(self, row: Row) -> None:
+        self._emit([self.rows, *astuple(row)])
+        self.rows += 1
+
+    def close(self) -> None:
+        """Write the end mark; a second call does nothing."""
+        if not self._file.closed:
+            self._file.write(f"{END_MARK},{self.rows},{self._digest.hexdigest()}\n")
+            self._file.close()
+
+    def _emit(self, values: Sequence[object]) -> None:
+        buffer = io.StringIO()
+        csv.writer(buffer, lineterminator="\n").writerow(values)
+        line = buffer.getvalue()
+        self._digest.update(line.encode())
+        self._file.write(line)
+
+
+def split_checked(data: bytes, row_type: RowType, source: str) -> tuple[bytes, int]:
+    """The CSV (with its header, without the end mark) and its number of rows.
+
+    Raises `RecordError` where the end mark is missing or does not match: a lost row is an error, never silence.
+    """
+    body, separator, last = data.rstrip(b"\n").rpartition(b"\n")
+    mark = last.decode(errors="replace").split(",")
+    if not separator or len(mark) != 3 or mark[0] != END_MARK:
+        raise RecordError(f"{source}: no end mark, so rows may be missing; the last line is {last[:80]!r}")
+    body += b"\n"
+    if hashlib.sha256(body).hexdigest() != mark[2]:
+        raise RecordError(f"{source}: the rows do not match the SHA-256 of the end mark ({mark[1]} rows were written)")
+    header = body.split(b"\n", 1)[0].decode()
+    expected = ",".join(columns(row_type))
+    if header != expected:
+        raise RecordError(f"{source}: columns {header!r}, expected {expected!r}", hint="written by another version")
+    return body, int(mark[1])

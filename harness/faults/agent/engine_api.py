@@ -1,0 +1,83 @@
+"""The few calls of the Docker Engine API that the agent needs, over the engine's socket, with the standard library.
+
+Paths carry no version, so the engine answers with its newest: the calls used here have been the same since API 1.24.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from harness.errors import PeerError
+
+__all__ = ["ENGINE_SOCKET", "EngineApi"]
+
+#: Where the runtime mounts the engine's socket.
+ENGINE_SOCKET = "/var/run/docker.sock"
+_TIMEOUT_S = 30.0
+
+
+class _SocketConnection(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("engine", timeout=_TIMEOUT_S)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(_TIMEOUT_S)
+        self.sock.connect(self._path)
+
+
+class EngineApi:
+    """One connection a call: a hung call can't block another."""
+
+    def __init__(self, path: str = ENGINE_SOCKET) -> None:
+        self._path = path
+
+    def call(self, method: str, path: str, *, fine: Sequence[int] = ()) -> Any:
+        """The decoded answer, or None for an empty one. Raises `PeerError` for a status of 400 or more that is not
+        in `fine`."""
+        connection = _SocketConnection(self._path)
+        try:
+            connection.request(method, path)
+            response = connection.getresponse()
+            body = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise PeerError(f"the engine did not answer {method} {path}: {error}") from error
+        finally:
+            connection.close()
+        if response.status >= 400:
+            if response.status in fine:
+                return None
+            raise PeerError(f"the engine answered {response.status} to {method} {path}: {body[:300]!r}")
+        return json.loads(body) if body.strip() else None
+
+    def inspect(self, name: str) -> Mapping[str, Any]:
+        """A container in full."""
+        answer: Mapping[str, Any] = self.call("GET", f"/containers/{quote(name)}/json")
+        return answer
+
+    def start(self, container_id: str) -> None:
+        """Start; 304 means that it runs already."""
+        self.call("POST", f"/containers/{container_id}/start", fine=(304,))
+
+    def list_labelled(self, kind: str, label: str) -> list[Mapping[str, Any]]:
+        """Containers (running or not), networks or volumes that bear `label` (`key=value`)."""
+        filters = quote(json.dumps({"label": [label]}))
+        answer = self.call(
+            "GET", f"/{kind}?all=1&filters={filters}" if kind == "containers/json" else f"/{kind}?filters={filters}"
+        )
+        found = answer["Volumes"] if kind == "volumes" else answer
+        return list(found or [])
+
+    def remove(self, kind: str, identifier: str) -> None:
+        """Remove a container (killing it, with its anonymous volumes), a network or a volume; gone is fine.
+
+        409 for a container means that its removal is in progress already.
+        """
+        query = {"containers": "?force=1&v=1", "volumes": "?force=1", "networks": ""}[kind]
+        self.call("DELETE", f"/{kind}/{quote(identifier)}{query}", fine=(404, 409) if kind == "containers" else (404,))

@@ -1,0 +1,45 @@
+"""Removes everything that bears a run's label."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from harness.core.names import AGENT_ROLE, LABEL_ROLE, LABEL_RUN
+from harness.errors import PeerError
+from harness.faults.agent.engine_api import EngineApi
+
+__all__ = ["remove_self", "sweep"]
+
+
+def sweep(engine: EngineApi, run_id: str, self_id: str) -> list[str]:
+    """Remove the run's containers (but this one), then its networks and volumes, which must be free of them first.
+
+    Returns a line for each removed thing and for each that could not be removed.
+    """
+    label = f"{LABEL_RUN}={run_id}"
+    containers = [c for c in engine.list_labelled("containers/json", label) if not c["Id"].startswith(self_id)]
+    # an agent that died has nothing to say any more; it goes last all the same, because it holds the journal
+    containers.sort(key=lambda c: c["Labels"].get(LABEL_ROLE) == AGENT_ROLE)
+    jobs: list[tuple[str, str, str]] = [("containers", c["Id"], c["Names"][0].lstrip("/")) for c in containers]
+    done = _remove(engine, jobs)
+    networks = [("networks", n["Id"], n["Name"]) for n in engine.list_labelled("networks", label)]
+    volumes = [("volumes", v["Name"], v["Name"]) for v in engine.list_labelled("volumes", label)]
+    return done + _remove(engine, networks + volumes)
+
+
+def remove_self(engine: EngineApi, self_id: str) -> None:
+    """The last act: the engine kills and removes this container."""
+    engine.remove("containers", self_id)
+
+
+def _remove(engine: EngineApi, jobs: list[tuple[str, str, str]]) -> list[str]:
+    def one(job: tuple[str, str, str]) -> str:
+        kind, identifier, name = job
+        try:
+            engine.remove(kind, identifier)
+        except PeerError as error:
+            return f"could not remove {kind[:-1]} {name}: {error.message}"
+        return f"removed {kind[:-1]} {name}"
+
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        return list(pool.map(one, jobs))

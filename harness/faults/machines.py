@@ -1,0 +1,59 @@
+"""Faults of whole machines. A container stands for a machine."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from harness.faults.base import ContainerState, Evidence, GuardError, Host, State
+
+__all__ = ["Kill"]
+
+
+def guard_own_machine(container: ContainerState) -> None:
+    """Refuse whatever is not a running container with namespaces of its own."""
+    if not container.running or container.pid <= 1:
+        raise GuardError(
+            f"{container.name} is {container.status}, so there is no machine to break",
+            hint="did an earlier fault of this experiment already take it away?",
+        )
+    if not container.own_namespaces:
+        raise GuardError(f"{container.name} shares the host's network or PID namespace: refused")
+
+
+class Kill:
+    """The machine is gone at once, as if its power failed: SIGKILL to the container's PID 1.
+
+    The kernel then kills everything in its PID namespace. The container has no restart policy, so it stays away until
+    it is undone by starting it again; its fixed address and its disk are kept.
+    """
+
+    kind: ClassVar[str] = "kill"
+    summary: ClassVar[str] = "the machine dies at once (SIGKILL to its PID 1) and stays away until undone"
+
+    def prepare(self, host: Host, target: str) -> State:
+        container = host.container(target)
+        guard_own_machine(container)
+        return {"container": target, "id": container.id, "pid": container.pid, "start_ticks": container.start_ticks}
+
+    def inject(self, host: Host, state: State) -> None:
+        if host.process_alive(state["pid"], state["start_ticks"]):
+            host.kill_process(state["pid"])
+
+    def confirm(self, host: Host, state: State) -> Evidence:
+        alive = host.process_alive(state["pid"], state["start_ticks"])
+        container = host.container(state["container"])
+        text = f"process {state['pid']} {'is alive' if alive else 'is gone'}, engine says {container.status}"
+        return Evidence(not alive and not container.running, text)
+
+    def undo(self, host: Host, state: State) -> None:
+        host.start_container(state["id"])
+
+    def confirm_recovery(self, host: Host, state: State) -> Evidence:
+        container = host.container(state["container"])
+        fresh = (container.pid, container.start_ticks) != (state["pid"], state["start_ticks"])
+        alive = container.running and host.process_alive(container.pid, container.start_ticks)
+        text = f"engine says {container.status}, process {container.pid} {'is alive' if alive else 'is not there'}"
+        return Evidence(alive and fresh, text)
+
+    def cleanup(self, host: Host, state: State) -> None:
+        """Nothing was made for it."""

@@ -1,0 +1,16 @@
+"""Every kind of fault, one line each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from harness.faults.base import FaultKind
+from harness.faults.machines import Kill
+
+__all__ = ["FAULTS"]
+
+_KINDS: tuple[FaultKind, ...] = (Kill(),)
+
+#: Kind -> what carries it out.
+FAULTS: Mapping[str, FaultKind] = MappingProxyType({fault.kind: fault for fault in _KINDS})

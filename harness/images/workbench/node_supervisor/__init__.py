@@ -1,0 +1,1 @@
+"""Makes a Workbench node one half of an active/passive pair: lease, hub, proxy, fencing."""

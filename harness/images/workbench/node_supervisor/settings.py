@@ -1,0 +1,136 @@
+"""The node's contract with its environment."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit, urlunsplit
+
+__all__ = ["Settings", "SettingsError", "Takeover"]
+
+#: A node notices after 2 s that it was frozen; it must do so before the database can have ended its lease.
+MIN_LEASE_TTL_S = 3.0
+
+
+class SettingsError(ValueError):
+    """A variable is missing or holds something else than was expected."""
+
+
+class Takeover(enum.Enum):
+    """Who may take the lease."""
+
+    AUTOMATIC = "automatic"
+    #: Only the node that held it last, or the first one ever: wrong on purpose, the standby never helps.
+    FIRST_HOLDER = "first-holder"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything the node reads from its environment; durations in seconds."""
+
+    node_name: str
+    database_url: str
+    cookie_secret: str
+    proxy_token: str
+    takeover: Takeover
+    standby_poll_s: float
+    heartbeat_s: float
+    #: The database ends a holder's connection that was silent for so long; 0 is off. A frozen node still
+    #: acknowledges TCP, so nothing else would end it.
+    lease_ttl_s: float
+    #: A hub that answered within this time counts as answering: its restart takes 2 s, and while it waits for
+    #: a database it answers nobody; to leave the node then would cut the sessions, which need no hub.
+    hub_grace_s: float
+    connect_timeout_s: int
+    keepalives_idle_s: int
+    keepalives_interval_s: int
+    keepalives_count: int
+    tcp_user_timeout_ms: int
+    proxy_port: int = 8000
+    proxy_api_port: int = 8001
+    status_port: int = 8002
+    hub_port: int = 8081
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
+        """Reads and checks.
+
+        Raises:
+            SettingsError: names the variable, what was expected and what was found.
+        """
+        mode = environment.get("HUB_MODE", "active-passive")
+        if mode != "active-passive":
+            raise SettingsError(f"HUB_MODE: expected active-passive, found {mode!r}")
+        try:
+            takeover = Takeover(environment.get("TAKEOVER", Takeover.AUTOMATIC.value))
+        except ValueError:
+            words = ", ".join(word.value for word in Takeover)
+            raise SettingsError(f"TAKEOVER: expected one of {words}, found {environment['TAKEOVER']!r}") from None
+        secret = _text(environment, "HUB_COOKIE_SECRET")
+        lease_ttl_s = _number(environment, "LEASE_TTL_S", 3.0)
+        if 0 < lease_ttl_s < MIN_LEASE_TTL_S:
+            raise SettingsError(f"LEASE_TTL_S: expected 0 or at least {MIN_LEASE_TTL_S}, found {lease_ttl_s}")
+        try:
+            bytes.fromhex(secret)
+        except ValueError:
+            raise SettingsError("HUB_COOKIE_SECRET: expected an even number of hexadecimal digits") from None
+        return cls(
+            node_name=_text(environment, "NODE_NAME"),
+            database_url=_text(environment, "HUB_DB_URL"),
+            cookie_secret=secret,
+            proxy_token=_text(environment, "CONFIGPROXY_AUTH_TOKEN"),
+            takeover=takeover,
+            standby_poll_s=_number(environment, "STANDBY_POLL_S", 0.5),
+            heartbeat_s=_number(environment, "HEARTBEAT_S", 0.5),
+            lease_ttl_s=lease_ttl_s,
+            hub_grace_s=_number(environment, "HUB_GRACE_S", 15.0),
+            connect_timeout_s=int(_number(environment, "DB_CONNECT_TIMEOUT_S", 2)),
+            keepalives_idle_s=int(_number(environment, "DB_KEEPALIVES_IDLE_S", 2)),
+            keepalives_interval_s=int(_number(environment, "DB_KEEPALIVES_INTERVAL_S", 1)),
+            keepalives_count=int(_number(environment, "DB_KEEPALIVES_COUNT", 3)),
+            tcp_user_timeout_ms=int(_number(environment, "DB_TCP_USER_TIMEOUT_MS", 3000)),
+        )
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """The database's address for SQLAlchemy, which wants the driver's name in the scheme."""
+        return urlunsplit(urlsplit(self.database_url)._replace(scheme="postgresql+psycopg"))
+
+    @property
+    def connect_arguments(self) -> dict[str, int]:
+        """libpq's time-outs; without them a lost packet keeps a connection for hours."""
+        return {
+            "connect_timeout": self.connect_timeout_s,
+            "keepalives_idle": self.keepalives_idle_s,
+            "keepalives_interval": self.keepalives_interval_s,
+            "keepalives_count": self.keepalives_count,
+            "tcp_user_timeout": self.tcp_user_timeout_ms,
+        }
+
+    @property
+    def service_token(self) -> str:
+        """The supervisor's own credential at the hub, the same on both nodes."""
+        return hmac.new(bytes.fromhex(self.cookie_secret), b"node-supervisor", hashlib.sha256).hexdigest()
+
+
+def _text(environment: Mapping[str, str], name: str) -> str:
+    value = environment.get(name, "")
+    if not value:
+        raise SettingsError(f"{name}: expected a value, found nothing")
+    return value
+
+
+def _number(environment: Mapping[str, str], name: str, default: float) -> float:
+    text = environment.get(name, "")
+    if not text:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise SettingsError(f"{name}: expected a number not below 0, found {text!r}")
+    return value

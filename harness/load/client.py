@@ -1,0 +1,150 @@
+"""The load client: people in this process, instruments in a child, so that a busy crowd never delays a measurement."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import gevent
+import gevent.event
+
+from harness.core.conversation import parse_answer, request
+from harness.core.rows import Operation, RowWriter
+from harness.errors import PeerError, UsageError
+from harness.load.deadlines import DEADLINE_S, START_PROBE_DEADLINE_S
+from harness.load.people import People, Plan
+from harness.load.stdio import serve_stdio
+from harness.load.users import LoadEnvironment
+
+__all__ = ["LoadClient", "ProbeProcess", "main"]
+
+OPERATIONS = "operations.csv"
+PROBES = "probes.csv"
+
+_ANSWER_S = 5.0
+#: An operation in flight ends by its own deadline; the longest are no longer waited for once the run ends.
+_STOP_USERS_S = max(seconds for seconds in DEADLINE_S.values() if seconds < 60) + 5
+_STOP_PROBES_S = START_PROBE_DEADLINE_S + 5
+
+
+class ProbeProcess:
+    """The probe process, and the conversation with it."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "harness.load", "probes"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
+        self._requests = 0
+
+    def call(self, op: str, *, timeout_s: float = _ANSWER_S, **args: Any) -> Mapping[str, Any]:
+        """Ask for `op`; raises `PeerError` if there is no good answer in time."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        self._requests += 1
+        with gevent.Timeout(timeout_s, PeerError(f"the probe process did not answer {op!r} within {timeout_s:g} s")):
+            try:
+                stdin.write(request(self._requests, op, args))
+                stdin.flush()
+                line = stdout.readline()
+            except OSError as error:
+                raise PeerError(f"the probe process is gone: {error}") from error
+        if not line:
+            raise PeerError(
+                f"the probe process ended with status {self._process.poll()} instead of an answer to {op!r}"
+            )
+        return parse_answer(line, self._requests, "the probe process")
+
+    def end(self) -> None:
+        """End the process; its input ending is enough unless it hangs."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        try:
+            self._process.wait(timeout=2)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+
+
+class _Running:
+    """What exists between start and stop."""
+
+    def __init__(self, plan: Plan, folder: Path) -> None:
+        self.stop = gevent.event.Event()
+        self.operations = RowWriter(folder / OPERATIONS, Operation)
+        self.people = People(plan, time.monotonic_ns(), self.operations.write, self.stop)
+        self.environment = LoadEnvironment(self.people, stop_timeout_s=_STOP_USERS_S)
+        self.runner = self.environment.create_local_runner()
+
+
+class LoadClient:
+    """Answers the harness: start, snapshot, stop."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._running: _Running | None = None
+        self._probes = ProbeProcess()  # now, so that `start` does not wait for its imports
+
+    def start(self, **arguments: Any) -> Mapping[str, Any]:
+        """Begin with everything; returns at once."""
+        if self._running is not None:
+            raise UsageError("the load was started before; a client serves one run")
+        plan = Plan(**arguments)
+        running = self._running = _Running(plan, self._folder)
+        self._probes.call(
+            "start",
+            base_url=plan.base_url,
+            password=plan.password,
+            path=str(self._folder / PROBES),
+            starts_after_s=plan.ramp_s,
+            timeout_s=15,
+        )
+        # all at once: each waits for a turn of its own, where Locust would let them come in batches once a second
+        running.runner.start(plan.users, spawn_rate=plan.users)
+        return {}
+
+    def snapshot(self) -> Mapping[str, Any]:
+        """Users by state, and what the probes see."""
+        running = self._require()
+        capabilities = self._probes.call("snapshot")["capabilities"]
+        return {"t_ns": time.monotonic_ns(), "users": running.people.by_state(), "capabilities": capabilities}
+
+    def stop(self) -> Mapping[str, Any]:
+        """End users and probes, wait for what is in flight, close both files."""
+        running = self._require()
+        running.stop.set()
+        stopping = gevent.spawn(self._probes.call, "stop", timeout_s=_STOP_PROBES_S + _ANSWER_S)
+        running.runner.quit()
+        running.operations.close()
+        probes = stopping.get()
+        operations = {"path": str(self._folder / OPERATIONS), "rows": running.operations.rows}
+        return {"operations": operations, **probes}
+
+    def end(self) -> None:
+        """The harness is gone or done: leave nothing behind."""
+        if self._running is not None:
+            self._running.stop.set()
+        self._probes.end()
+
+    def _require(self) -> _Running:
+        if self._running is None:
+            raise UsageError("the load was not started")
+        return self._running
+
+
+def main(folder: Path = Path("/data")) -> None:
+    """Serve the harness until it closes the standard input."""
+    # each user holds several connections; running out of files here would read as downtime there
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    client = LoadClient(folder)
+    serve_stdio({"start": client.start, "snapshot": client.snapshot, "stop": client.stop})
+    client.end()

@@ -1,0 +1,191 @@
+"""What a data scientist does: log in, start, run a cell each beat, save now and then, come back after a failure.
+
+Nothing here knows Locust; `users` lets Locust run it.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from harness.core.clock import to_ns, to_s
+from harness.core.model import Capability
+from harness.core.rows import Operation
+from harness.load.deadlines import DEADLINE_S, classify, deadline
+from harness.load.failures import FAILURES, describe
+from harness.load.jupyterhub import JupyterHubClient
+from harness.load.ladder import Event, Finding, Rung, climb, patiently
+from harness.load.pacing import Grid
+from harness.load.session import Action, Session
+
+__all__ = ["People", "Person", "PersonState", "Plan"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How many people, how busy."""
+
+    base_url: str
+    password: str = field(repr=False)
+    users: int
+    beat_s: float
+    save_every: int
+    ramp_s: float
+    seed: int
+
+
+class PersonState(StrEnum):
+    """What a person is at."""
+
+    STARTING = "starting"
+    WORKING = "working"
+    RECOVERING = "recovering"
+    GAVE_UP = "gave_up"
+    """Only a mistake of the harness ends a person early: the ladder itself never gives up."""
+
+
+class Person:
+    """One data scientist with one session."""
+
+    def __init__(self, index: int, plan: Plan, start_ns: int, record: Callable[[Operation], None], stop: Event) -> None:
+        self.name = f"user-{index:03d}"
+        self.state = PersonState.STARTING
+        self._record = record
+        self._stop = stop
+        self._save_every = plan.save_every
+        self._arrival_ns = start_ns + to_ns(plan.ramp_s * index / plan.users)
+        phase_s = random.Random(f"{plan.seed}/{index}").random() * plan.beat_s  # noqa: S311 - reproducible, not secret
+        self._grid = Grid(start_ns + to_ns(phase_s), to_ns(plan.beat_s))
+        self._due_ns = 0
+        self._beats = 0
+        self._last_number = 0
+        self._client = JupyterHubClient(plan.base_url, self.name, plan.password)
+        self._session = Session(self._client, stop)
+
+    def arrive(self) -> None:
+        """Wait for one's turn in the ramp, log in and start the session; as often as it takes."""
+        if not self._wait_until(self._arrival_ns):
+            return
+        due_ns = self._arrival_ns
+
+        def log_in() -> bool:
+            nonlocal due_ns
+            failure = self._perform(Capability.LOG_IN, self._session.log_in, due_ns=due_ns)
+            due_ns = 0
+            return failure is None
+
+        def start() -> bool:
+            return self._perform(Capability.START_SESSION, self._session.start) is None
+
+        if patiently(log_in, self._stop) and patiently(start, self._stop):
+            self.state = PersonState.WORKING
+        self._due_ns = self._grid.first_at_or_after(time.monotonic_ns())
+
+    def leave(self) -> None:
+        """Go home at the end of the run."""
+        self._client.leave()
+
+    def seconds_to_next_beat(self) -> float:
+        """How long to think."""
+        return max(0.0, to_s(self._due_ns - time.monotonic_ns()))
+
+    def beat(self) -> None:
+        """Run a cell, save if it is time to, recover if one of them failed."""
+        due_ns = self._due_ns
+        if self.state is not PersonState.WORKING or not self._wait_until(due_ns):
+            return
+        self._beats += 1
+        failure = self._perform(Capability.WORK, self._session.work, due_ns=due_ns, expected=self._session.known + 1)
+        if failure is None and self._beats % self._save_every == 0:
+            failure = self._save(due_ns)
+        if failure is not None:
+            self._recover()
+        self._due_ns = self._grid.after(due_ns, time.monotonic_ns())
+
+    def give_up(self) -> None:
+        """The harness made a mistake with this person; the snapshot shows it."""
+        self.state = PersonState.GAVE_UP
+
+    def _save(self, due_ns: int) -> Exception | None:
+        # A number is used once, answered or not: an unanswered save may be on disk, and nobody could tell it from a
+        # second one of the same number.
+        self._last_number += 1
+        number = self._last_number
+        return self._perform(Capability.SAVE, lambda: self._session.save(number), due_ns=due_ns, expected=number)
+
+    def _recover(self) -> None:
+        self.state = PersonState.RECOVERING
+        if climb(self._attempt, self._stop):
+            self.state = PersonState.WORKING
+
+    def _attempt(self, rung: Rung) -> Finding:
+        return self._session.attempt(rung, self._perform)
+
+    def _perform(
+        self,
+        capability: Capability,
+        action: Action,
+        *,
+        rung: Rung | None = None,
+        due_ns: int = 0,
+        expected: int = -1,
+    ) -> Exception | None:
+        """Carry out one operation within its deadline, write its row, return what went wrong."""
+        limit_s = DEADLINE_S[capability]
+        failure: Exception | None = None
+        found = -1
+        send_ns = time.monotonic_ns()
+        try:
+            with deadline(limit_s):
+                found = action()
+        except FAILURES as error:
+            failure = error
+        end_ns = time.monotonic_ns()
+        ok, detail = classify(send_ns, end_ns, describe(failure) if failure else "", limit_s)
+        if failure is not None:
+            self._client.close()  # a broken connection must not fail the next attempt too
+        self._record(
+            Operation(
+                user=self.name,
+                session=f"{self.name}-1",
+                capability=capability.value,
+                due_ns=due_ns or send_ns,
+                send_ns=send_ns,
+                end_ns=end_ns,
+                ok=ok,
+                node=self._client.node,
+                kernel=self._client.kernel_id,
+                rung=rung.value if rung else "",
+                expected=expected,
+                found=found,
+                detail=detail,
+            )
+        )
+        return failure
+
+    def _wait_until(self, due_ns: int) -> bool:
+        """Whether the moment came before the run's end. Waits may end early, by up to the event loop's lag."""
+        while (left_ns := due_ns - time.monotonic_ns()) > 0 and not self._stop.is_set():
+            self._stop.wait(to_s(left_ns))
+        return not self._stop.is_set()
+
+
+class People:
+    """Everybody; Locust takes them one by one."""
+
+    def __init__(self, plan: Plan, start_ns: int, record: Callable[[Operation], None], stop: Event) -> None:
+        self.everybody = tuple(Person(index, plan, start_ns, record, stop) for index in range(plan.users))
+        self._next = iter(self.everybody)
+
+    def next_person(self) -> Person:
+        """The next one who has not come yet."""
+        return next(self._next)
+
+    def by_state(self) -> dict[str, int]:
+        """How many are at what."""
+        counted = Counter(person.state for person in self.everybody)
+        return {state.value: counted[state] for state in PersonState}

@@ -1,0 +1,276 @@
+"""The instruments: open-loop probes of each capability, on fresh connections, attributed at the moment they are sent.
+
+No probe waits for another, and none for the keeper. gevent rather than threads or asyncio: one client serves users and
+probes, and its timer enforces a total deadline over blocking calls, which a thread can't.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import gevent
+import gevent.event
+import gevent.pool
+
+from harness.core.clock import to_ns, to_s
+from harness.core.model import Capability
+from harness.core.rows import ProbeSample, RowWriter
+from harness.errors import RunError, UsageError
+from harness.load.bookkeeping import Ledger
+from harness.load.deadlines import DEADLINE_S, START_PROBE_DEADLINE_S, classify, deadline
+from harness.load.failures import FAILURES, BadAnswer, describe
+from harness.load.jupyterhub import JupyterHubClient
+from harness.load.keeper import Keeper
+from harness.load.pacing import Grid
+from harness.load.starts import Account, clean, held_by_the_platform, take
+from harness.load.stdio import serve_stdio
+
+__all__ = ["Probes", "main", "use_realtime"]
+
+# The period bounds how exactly an outage is known (1/rate + L0/2), the cost bounds the period: an instrument must not
+# be the load. Measured on a node of two cores, one kind at a time: 6%, 10% and 3% of a core. A websocket costs 26 ms
+# (Jupyter Server opens ZeroMQ sockets for each), so one carries reconnect and work; the start of a stock single-user
+# server takes 2.2 s of processor time, so at one in 10 s these are 22% of a core, as much as all others together.
+LOG_IN_PERIOD_S = 0.25
+SESSION_PERIOD_S = 0.25
+SAVE_PERIOD_S = 0.25
+START_PERIOD_S = 10.0
+
+#: Used in turn, so that a hub that locks one account up does not look like one that is down.
+LOG_IN_ACCOUNTS = 4
+#: As many as can be in flight until the deadline, and one that is being cleaned up.
+START_ACCOUNTS = int(START_PROBE_DEADLINE_S / START_PERIOD_S) + 1
+#: Probe files in the home, written in turn, so that two saves in flight rarely meet in one file.
+SAVE_FILES = 8
+
+#: The strongest that is not real-time.
+_NICE = -20
+
+_PROBE_DEADLINE_S = {**DEADLINE_S, Capability.START_SESSION: START_PROBE_DEADLINE_S}
+_CAPABILITIES = tuple(capability.value for capability in Capability)
+
+
+class Probes:
+    """All instruments of one run."""
+
+    def __init__(self, base_url: str, password: str, path: Path, *, starts_after_s: float) -> None:
+        self._base_url = base_url
+        # people's own first sessions go before those of the instruments: until then these would only slow the ramp
+        self._starts_from_ns = time.monotonic_ns() + to_ns(starts_after_s)
+        self._password = password
+        self._path = path
+        self._rows = RowWriter(path, ProbeSample)
+        self._ledger = Ledger(_CAPABILITIES)
+        self._stop = gevent.event.Event()
+        self._upkeep = gevent.pool.Group()
+        self._in_flight = gevent.pool.Group()
+        self._broken = ""
+        self._keeper = Keeper(base_url, "probe-session", password, self._stop)
+        self._accounts = [Account(self._client(f"probe-start-{k}")) for k in range(START_ACCOUNTS)]
+        self._log_in_names = itertools.cycle(f"probe-login-{k}" for k in range(LOG_IN_ACCOUNTS))
+        self._numbers = itertools.count(1)
+
+    def start(self) -> None:
+        """Begin with everything; returns at once."""
+        self._spawn(self._upkeep, self._keeper.run)
+        for account in self._accounts:
+            self._spawn(self._upkeep, clean, account, self._stop)
+        # different phases, so that the kinds do not compete with one another for the processor at each full second
+        self._spawn(self._upkeep, self._drive, LOG_IN_PERIOD_S, 0.0, self._log_in, lambda: True)
+        self._spawn(self._upkeep, self._drive, SESSION_PERIOD_S, 0.06, self._work, self._has_session)
+        self._spawn(self._upkeep, self._drive, SAVE_PERIOD_S, 0.15, self._save, self._has_session)
+        self._spawn(self._upkeep, self._drive, START_PERIOD_S, 0.11, self._start_session, self._has_account)
+
+    def snapshot(self) -> Mapping[str, Any]:
+        """The state of every capability. Raises `RunError` if an instrument broke: that is not the platform's doing."""
+        if self._broken:
+            raise RunError(f"a probe broke: {self._broken}")
+        return self._ledger.snapshot()
+
+    def stop(self) -> int:
+        """Send no more probes, wait for those in flight, close the file; returns the number of rows."""
+        self._stop.set()
+        self._keeper.trouble()
+        self._in_flight.join(timeout=START_PROBE_DEADLINE_S + 1)
+        self._rows.close()
+        if self._broken:
+            raise RunError(f"a probe broke: {self._broken}")
+        return self._rows.rows
+
+    # -- the grid --------------------------------------------------------------------------------------------------
+
+    def _drive(self, period_s: float, phase_s: float, probe: Callable[[int], None], begun: Callable[[], bool]) -> None:
+        """Send `probe` at each point of its grid, from when there is first anything to probe with."""
+        while not begun() and not self._stop.is_set():
+            self._stop.wait(period_s)
+        grid = Grid(to_ns(phase_s), to_ns(period_s))
+        due_ns = grid.first_at_or_after(time.monotonic_ns())
+        while self._wait_until(due_ns):
+            self._spawn(self._in_flight, probe, due_ns)
+            due_ns = grid.after(due_ns, time.monotonic_ns())
+
+    def _wait_until(self, due_ns: int) -> bool:
+        while (left_ns := due_ns - time.monotonic_ns()) > 0 and not self._stop.is_set():
+            self._stop.wait(to_s(left_ns))
+        return not self._stop.is_set()
+
+    def _has_session(self) -> bool:
+        return self._keeper.ready
+
+    def _has_account(self) -> bool:
+        return time.monotonic_ns() >= self._starts_from_ns and any(account.free for account in self._accounts)
+
+    # -- one probe each --------------------------------------------------------------------------------------------
+
+    def _log_in(self, due_ns: int) -> None:
+        client = self._client(next(self._log_in_names))
+        self._measure(Capability.LOG_IN, due_ns, client, client.log_in)
+        client.close()
+
+    def _save(self, due_ns: int) -> None:
+        client = self._keeper.visitor()
+        number = next(self._numbers)
+
+        def put() -> None:
+            client.put_file(f"probe-{number % SAVE_FILES}.txt", f"{number}\n")
+
+        if not self._measure(Capability.SAVE, due_ns, client, put):
+            self._keeper.trouble()
+        client.close()
+
+    def _work(self, due_ns: int) -> None:
+        """Two samples of one connection: the kernel's first reaction is `reconnect`, its answer is `work`."""
+        client = self._keeper.visitor()
+        number = next(self._numbers)
+        reacted_ns = 0
+
+        def react() -> None:
+            nonlocal reacted_ns
+            reacted_ns = time.monotonic_ns()
+
+        def run() -> None:
+            client.connect()
+            if client.run(f"print({number})", on_first=react) != str(number):
+                raise BadAnswer(f"a cell that prints {number} printed something else")
+
+        send_ns, end_ns, failure = self._time(run, _PROBE_DEADLINE_S[Capability.WORK])
+        reconnected = (send_ns, reacted_ns, "") if reacted_ns else (send_ns, end_ns, failure)
+        self._sample(Capability.RECONNECT, due_ns, reconnected, client.node)
+        if not self._sample(Capability.WORK, due_ns, (send_ns, end_ns, failure), client.node):
+            self._keeper.trouble()
+        client.leave()
+
+    def _start_session(self, due_ns: int) -> None:
+        account = take(self._accounts)
+        if account is None:
+            if held_by_the_platform(self._accounts):
+                now_ns = time.monotonic_ns()
+                self._sample(Capability.START_SESSION, due_ns, (now_ns, now_ns, "no free probe account"), "")
+            return
+        client = account.client
+
+        def start() -> None:
+            if not client.spawn(self._stop.is_set, self._stop.wait):
+                raise BadAnswer("the hub had said that there is no server, and now that it runs")
+
+        self._measure(Capability.START_SESSION, due_ns, client, start)
+        client.close()
+        self._spawn(self._upkeep, clean, account, self._stop)
+
+    # -- plumbing --------------------------------------------------------------------------------------------------
+
+    def _measure(
+        self, capability: Capability, due_ns: int, client: JupyterHubClient, action: Callable[[], None]
+    ) -> bool:
+        limit_s = _PROBE_DEADLINE_S[capability]
+        return self._sample(capability, due_ns, self._time(action, limit_s), client.node)
+
+    @staticmethod
+    def _time(action: Callable[[], None], limit_s: float) -> tuple[int, int, str]:
+        """Send time, end time and failure of one action."""
+        failure = ""
+        send_ns = time.monotonic_ns()
+        try:
+            with deadline(limit_s):
+                action()
+        except FAILURES as error:
+            failure = describe(error)
+        return send_ns, time.monotonic_ns(), failure
+
+    def _sample(self, capability: Capability, due_ns: int, timed: tuple[int, int, str], node: str) -> bool:
+        limit_s = _PROBE_DEADLINE_S[capability]
+        send_ns, end_ns, failure = timed
+        ok, detail = classify(send_ns, end_ns, failure, limit_s)
+        sample = ProbeSample(capability.value, due_ns, send_ns, end_ns, ok, node, detail)
+        self._rows.write(sample)
+        self._ledger.observe(sample)
+        return bool(ok)
+
+    def _client(self, name: str) -> JupyterHubClient:
+        return JupyterHubClient(self._base_url, name, self._password)
+
+    def _spawn(self, group: Any, function: Callable[..., None], *arguments: Any) -> None:
+        group.spawn(function, *arguments).link_exception(self._note_broken)
+
+    def _note_broken(self, greenlet: Any) -> None:
+        # gevent has printed the traceback; the harness hears of it with the next request
+        self._broken = self._broken or f"{type(greenlet.exception).__name__}: {greenlet.exception}"
+
+
+def use_realtime() -> str:
+    """Put this process before all ordinary ones, so that the load does not delay the measurement.
+
+    Returns `SCHED_RR`, or why not and what it got instead: it takes CAP_SYS_NICE, and where the kernel shares real-time
+    out by cgroup (v1, CONFIG_RT_GROUP_SCHED) containers have none unless the engine is told so.
+    """
+    try:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+    except OSError as error:
+        reason = f"no SCHED_RR ({error.strerror})"
+    else:
+        return "SCHED_RR"
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, _NICE)
+    except OSError as error:
+        return f"{reason}, no nice {_NICE} ({error.strerror})"
+    return f"{reason}, nice {_NICE} instead"
+
+
+class _Server:
+    """Answers the load client."""
+
+    def __init__(self) -> None:
+        self._scheduler = use_realtime()
+        self._probes: Probes | None = None
+        self._path = ""
+
+    def start(self, base_url: str, password: str, path: str, starts_after_s: float) -> Mapping[str, Any]:
+        if self._probes is not None:
+            raise UsageError("the probes were started before")
+        self._path = path
+        self._probes = Probes(base_url, password, Path(path), starts_after_s=starts_after_s)
+        self._probes.start()
+        return {}
+
+    def snapshot(self) -> Mapping[str, Any]:
+        return {"capabilities": self._require().snapshot()}
+
+    def stop(self) -> Mapping[str, Any]:
+        rows = self._require().stop()
+        return {"probes": {"path": self._path, "rows": rows}, "probe_scheduler": self._scheduler}
+
+    def _require(self) -> Probes:
+        if self._probes is None:
+            raise UsageError("the probes were not started")
+        return self._probes
+
+
+def main() -> None:
+    """Serve the load client until it closes the standard input."""
+    server = _Server()
+    serve_stdio({"start": server.start, "snapshot": server.snapshot, "stop": server.stop})

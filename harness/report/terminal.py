@@ -1,0 +1,142 @@
+"""The report in a terminal: colours for people, plain text in a CI log, readable at 100 columns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from harness.analysis.measures import Measures
+from harness.core.verdict import Outcome
+from harness.report import words
+
+__all__ = ["STYLES", "render"]
+
+STYLES = {
+    Outcome.PASS: "bold green",
+    Outcome.FAIL: "bold red",
+    Outcome.INCONCLUSIVE: "bold yellow",
+    Outcome.ERROR: "bold magenta",
+}
+
+
+def render(measures: Measures, console: Console, report_path: Path | str | None = None) -> None:
+    """Print the report; `report_path` is where the page with the timeline is."""
+    console.rule(Text(words.title(measures)), characters="-")
+    _faults(measures, console)
+    console.print(_sessions(measures))
+    console.print(_capabilities(measures))
+    if any(one.outages for one in measures.capabilities):
+        console.print(_outages(measures))
+    _people(measures, console)
+    if measures.verdict.checks:
+        console.print(_checks(measures))
+    _verdict(measures, console)
+    if report_path is not None:
+        # never wrapped or cut: a path that can't be copied is no use
+        console.print(Text(f"report: {report_path}"), soft_wrap=True)
+
+
+def _table(caption: str, *headers: str, numbers: int = 0) -> Table:
+    """A table without lines whose last `numbers` columns are numbers; the first one is never broken."""
+    table = Table(
+        title=caption, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0)
+    )
+    for index, header in enumerate(headers):
+        number = index >= len(headers) - numbers
+        table.add_column(
+            header, justify="right" if number else "left", header_style="dim", no_wrap=index == 0, overflow="fold"
+        )
+    return table
+
+
+def _faults(measures: Measures, console: Console) -> None:
+    for fault in measures.facts.faults:
+        where = ", ".join(fault.targets) or "no container"
+        proof = "confirmed" if fault.confirmed else "NO PROOF"
+        undone = "undone" if fault.recovery_confirmed else "NOT CONFIRMED UNDONE"
+        console.print(Text(f"{fault.kind} on {fault.target} ({where}): {proof}, {undone}"))
+    if not measures.facts.faults:
+        console.print("no fault: control run")
+
+
+def _sessions(measures: Measures) -> Table:
+    table = _table("\nsessions", "outcome", "targeted", "others", numbers=2)
+    for count in measures.session_counts:
+        table.add_row(count.outcome.value, str(count.targeted), str(count.others))
+    return table
+
+
+def _capabilities(measures: Measures) -> Table:
+    table = _table(
+        "\ncapabilities", "capability", "recovered", "probes", "good", "p50", "p99", "availability", numbers=5
+    )
+    for one in measures.capabilities:
+        table.add_row(
+            escape(one.capability),
+            words.recovered(one.recovery) if one.samples else words.NOT_MEASURED,
+            str(one.samples),
+            words.percent(one.success_ratio),
+            words.milliseconds(one.latency_p50_s),
+            words.milliseconds(one.latency_p99_s),
+            words.percent(one.availability),
+        )
+    return table
+
+
+def _outages(measures: Measures) -> Table:
+    table = _table("\noutages (seconds since the first injection)", "capability", "from", "outage", "recovered")
+    for outage in measures.outages:
+        early = " (outside any fault)" if outage.during_fault is None else ""
+        table.add_row(
+            escape(outage.capability),
+            f"{measures.seconds_from_origin(outage.start_ns):+.2f} s",
+            words.bounds(outage),
+            words.recovered(outage.recovery) + early,
+        )
+    return table
+
+
+def _people(measures: Measures, console: Console) -> None:
+    uptime, writes = measures.user_uptime, measures.writes
+    console.print()
+    console.print(
+        Text(
+            f"user-uptime {words.percent(uptime.ratio)}, user-weighted outage {words.seconds(uptime.outage_s)}, "
+            f"worst user {words.seconds(uptime.worst_s)}"
+        )
+    )
+    if writes.lost is None:
+        console.print(Text(f"writes {writes.acknowledged} acknowledged, not read back"))
+    else:
+        console.print(
+            Text(
+                f"writes {writes.acknowledged} acknowledged, {writes.lost} lost, {writes.duplicated} duplicated, "
+                f"{writes.unacknowledged_present} there without acknowledgement"
+            )
+        )
+    console.print(Text(f"logged in again {measures.logged_in_again} of {len(measures.sessions)} sessions"))
+
+
+def _checks(measures: Measures) -> Table:
+    table = _table("\npromises and objectives", "check", "expected", "observed", "")
+    for check in measures.verdict.checks:
+        word = words.judged(check, measures.verdict.outcome)
+        table.add_row(
+            escape(f"{check.source}: {check.name}"),
+            escape(check.expected),
+            escape(check.observed),
+            Text(word, style={"kept": "green", "BROKEN": "bold red"}.get(word, "dim")),
+        )
+    return table
+
+
+def _verdict(measures: Measures, console: Console) -> None:
+    verdict = measures.verdict
+    console.print()
+    console.print(Text.assemble((verdict.outcome.value, STYLES[verdict.outcome]), "  ", words.plain_sentence(measures)))
+    for reason in verdict.reasons:
+        console.print(Text(f"  - {reason}"))

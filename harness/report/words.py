@@ -1,0 +1,124 @@
+"""How numbers and outcomes read in every report, so that terminal, page and CI say the same."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from harness.analysis.measures import Measures
+from harness.analysis.outages import Outage
+from harness.core.model import Recovery, SessionOutcome
+from harness.core.verdict import Check, Outcome
+
+__all__ = [
+    "NOT_MEASURED",
+    "bounds",
+    "flatten",
+    "judged",
+    "milliseconds",
+    "percent",
+    "plain_sentence",
+    "recovered",
+    "seconds",
+    "title",
+]
+
+NOT_MEASURED = "not measured"
+
+
+def title(measures: Measures) -> str:
+    """Which run: topology and experiment."""
+    return f"{measures.topology or 'unnamed topology'} · {measures.experiment or 'unnamed experiment'}"
+
+
+def percent(ratio: float | None) -> str:
+    """A ratio with three decimals, rounded down: 99.9999% must not read as 100%."""
+    return NOT_MEASURED if ratio is None else f"{math.floor(ratio * 1e5 + 1e-6) / 1e3:.3f}%"
+
+
+def seconds(value: float | None) -> str:
+    """Seconds with two decimals."""
+    return NOT_MEASURED if value is None else f"{value:.2f} s"
+
+
+def milliseconds(value: float | None) -> str:
+    """Seconds shown as milliseconds."""
+    return NOT_MEASURED if value is None else f"{value * 1000:.1f} ms"
+
+
+def bounds(outage: Outage) -> str:
+    """An outage's length with what its edges allow."""
+    if outage.seconds_upper is None:
+        return f"at least {outage.seconds_lower:.2f} s, not ended"
+    return f"{outage.seconds:.2f} s ({outage.seconds_lower:.2f} to {outage.seconds_upper:.2f})"
+
+
+def recovered(recovery: Recovery) -> str:
+    """How the platform came back, in words."""
+    return {
+        Recovery.UNAFFECTED: "unaffected",
+        Recovery.BY_DESIGN: "by design",
+        Recovery.BY_REPAIR: "by repair",
+        Recovery.NOT_RECOVERED: "did not recover",
+    }[recovery]
+
+
+def judged(check: Check, outcome: Outcome) -> str:
+    """A promise or objective. A run that is no proof neither keeps nor breaks it, whatever was observed."""
+    if outcome in (Outcome.INCONCLUSIVE, Outcome.ERROR):
+        return "not judged"
+    return "kept" if check.kept else "BROKEN"
+
+
+def plain_sentence(measures: Measures) -> str:
+    """What happened, for somebody who reads nothing else."""
+    outcome = measures.verdict.outcome
+    if outcome is Outcome.ERROR:
+        return "The harness broke during this run, so it says nothing about the platform."
+    if outcome is Outcome.INCONCLUSIVE:
+        return f"This run proves nothing yet: {measures.verdict.reasons[0]}."
+    return f"{_platform(measures)}; {_people(measures)}; {_writes(measures)}."
+
+
+def _platform(measures: Measures) -> str:
+    longest = [one.longest for one in measures.capabilities if one.longest is not None]
+    if not longest:
+        return "No capability was unavailable at any time"
+    worst = max(longest, key=lambda outage: (not outage.ended, outage.seconds))
+    how = {
+        Recovery.BY_DESIGN: "The platform came back by itself",
+        Recovery.BY_REPAIR: "The platform came back only after repair",
+        Recovery.NOT_RECOVERED: "The platform did not come back",
+    }[measures.worst_recovery]
+    return f"{how}, the longest outage ({worst.capability}) took {bounds(worst)}"
+
+
+def _people(measures: Measures) -> str:
+    total = len(measures.sessions)
+    parts = [
+        f"{count.targeted + count.others} {count.outcome.value}"
+        for count in measures.session_counts
+        if count.targeted + count.others or count.outcome is SessionOutcome.LOST
+    ]
+    again = f", {measures.logged_in_again} had to log in again" if measures.logged_in_again else ""
+    return f"of {total} sessions {', '.join(parts)}{again}"
+
+
+def _writes(measures: Measures) -> str:
+    writes = measures.writes
+    if writes.lost is None:
+        return f"{writes.acknowledged} acknowledged writes were not read back"
+    return f"{writes.lost} of {writes.acknowledged} acknowledged writes were lost"
+
+
+def flatten(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """A nested mapping as `a.b` and text, for a table of versions."""
+    for key, value in mapping.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{name}.")
+        elif isinstance(value, list | tuple):
+            yield name, " ".join(str(item) for item in value)
+        else:
+            yield name, str(value)

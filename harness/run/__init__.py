@@ -1,0 +1,1 @@
+"""Wires a run: orchestrator, recorder, artifacts."""

@@ -1,0 +1,156 @@
+"""The folder of a run. The only module that knows paths below `results/`."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harness.analysis import Measures, analyse
+from harness.analysis.record import RunRecord
+from harness.core.history import EventKind, read_history
+from harness.core.model import Experiment, Topology
+from harness.core.rows import Operation, ProbeSample, RowType, SavedValue, columns, split_checked
+from harness.errors import RecordError, UsageError
+from harness.spec.resolved import dump_resolved, load_resolved
+
+__all__ = ["RunFolder"]
+
+_ROW_TYPES: Mapping[str, RowType] = {
+    "operations": Operation,
+    "probes": ProbeSample,
+    "saved": SavedValue,
+}
+
+
+class RunFolder:
+    """`results/<topology>/<experiment>/<UTC time>-<id>/`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(
+        cls, root: Path, topology: Topology, experiment: Experiment, started: datetime, run_id: str
+    ) -> RunFolder:
+        """Make a fresh folder with the resolved spec in it, and point `results/latest` at it."""
+        path = root / topology.name / experiment.name / f"{started:%Y%m%dT%H%M%SZ}-{run_id}"
+        (path / "containers").mkdir(parents=True)
+        folder = cls(path)
+        (path / "spec.resolved.yaml").write_text(dump_resolved(topology, experiment), encoding="utf-8")
+        fresh = root / f".latest-{run_id}"
+        fresh.symlink_to(path.relative_to(root))
+        fresh.replace(root / "latest")  # atomic: another run may do the same at this moment
+        return folder
+
+    @classmethod
+    def existing(cls, path: Path) -> RunFolder:
+        """A folder that a run left. Raises `UsageError` if there is none."""
+        if not (path / "history.jsonl").is_file():
+            raise UsageError(
+                f"{path} is not the folder of a run: there is no history.jsonl in it",
+                hint="name a folder like results/latest or results/<topology>/<experiment>/<time>-<id>",
+            )
+        return cls(path.resolve())
+
+    @property
+    def history(self) -> Path:
+        return self.path / "history.jsonl"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    def log_handler(self) -> logging.Handler:
+        """Writes the harness's own log into the folder."""
+        handler = logging.FileHandler(self.path / "harness.log", encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        return handler
+
+    # -- what a run writes -----------------------------------------------------------------------------------------
+
+    def write_run(self, facts: Mapping[str, Any]) -> None:
+        self._write_json("run.json", facts)
+
+    def write_rows(self, name: str, data: bytes) -> int:
+        """Check the rows that the client sent and keep them as Parquet; returns their number.
+
+        Raises `RecordError` if any is missing.
+        """
+        row_type = _ROW_TYPES[name]
+        body, stated = split_checked(data, row_type, f"{name} from the client")
+        frame = pd.read_csv(BytesIO(body), dtype=_dtypes(row_type), keep_default_na=False)
+        if len(frame) != stated or not (frame["seq"].to_numpy() == range(stated)).all():
+            raise RecordError(f"{name}: {len(frame)} rows arrived in order where {stated} were written")
+        frame.to_parquet(self.path / f"{name}.parquet", index=False)
+        return stated
+
+    def write_saved(self, values: list[SavedValue]) -> None:
+        frame = pd.DataFrame(
+            {"seq": range(len(values)), "user": [v.user for v in values], "value": [v.value for v in values]}
+        )
+        frame.to_parquet(self.path / "saved.parquet", index=False)
+
+    def write_container(self, name: str, log: str, inspection: Mapping[str, Any]) -> None:
+        folder = self.path / "containers" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "log").write_text(log, encoding="utf-8")
+        (folder / "inspect.json").write_text(json.dumps(inspection, indent=1, default=str), encoding="utf-8")
+
+    # -- what is rebuilt from it -----------------------------------------------------------------------------------
+
+    def load(self) -> RunRecord:
+        """Everything that was recorded. Raises `RecordError` naming the file where it is not whole."""
+        history = read_history(self.history)
+        # a run that broke or was interrupted early may have no rows; any other must have all of them
+        cut_short = bool(history.of(EventKind.ERROR) or history.of(EventKind.INTERRUPTED))
+        topology, experiment = load_resolved((self.path / "spec.resolved.yaml").read_text(encoding="utf-8"))
+        frames = {name: self._read_rows(name, may_miss=cut_short) for name in _ROW_TYPES}
+        run_file = self.path / "run.json"
+        run = json.loads(run_file.read_text(encoding="utf-8")) if run_file.is_file() else {}
+        return RunRecord(topology=topology, experiment=experiment, history=history, run=run, **frames)
+
+    def analyse(self) -> Measures:
+        """Rebuild every number, table and report of this folder from what was recorded."""
+        from harness.report.html import render_html  # noqa: PLC0415 - the plotting library takes long to import
+        from harness.report.junit import render_junit  # noqa: PLC0415
+
+        measures = analyse(self.load())
+        as_json = measures.to_json_dict()
+        self._write_json("measures.json", as_json)
+        self._write_json("verdict.json", as_json["verdict"])
+        pd.DataFrame(as_json["outages"]).to_csv(self.path / "outages.csv", index=False)
+        pd.DataFrame(as_json["sessions"]).to_csv(self.path / "sessions.csv", index=False)
+        (self.path / "junit.xml").write_text(render_junit(measures), encoding="utf-8")
+        self.report.write_text(render_html(measures), encoding="utf-8")
+        return measures
+
+    def _read_rows(self, name: str, *, may_miss: bool) -> pd.DataFrame:
+        path = self.path / f"{name}.parquet"
+        row_type = _ROW_TYPES[name]
+        if not path.is_file():
+            if may_miss:
+                return pd.DataFrame(columns=columns(row_type)).astype(_dtypes(row_type))
+            raise RecordError(f"{path}: these rows are missing although the run came to its end")
+        try:
+            frame = pd.read_parquet(path)
+        except (OSError, ValueError) as error:
+            raise RecordError(f"{path}: can't be read: {error}") from error
+        if list(frame.columns) != columns(row_type):
+            raise RecordError(f"{path}: columns {list(frame.columns)}, expected {columns(row_type)}")
+        return frame
+
+    def _write_json(self, name: str, content: object) -> None:
+        text = json.dumps(content, indent=1, sort_keys=True, default=str)
+        (self.path / name).write_text(text + "\n", encoding="utf-8")
+
+
+def _dtypes(row_type: RowType) -> dict[str, str]:
+    numbers = {name for name, kind in row_type.__annotations__.items() if kind in {"int", int}}
+    return {name: "int64" if name in numbers or name == "seq" else "str" for name in columns(row_type)}

@@ -1,0 +1,349 @@
+"""One run: bring up, load, wait for the steady state, break, observe, collect, tear down.
+
+It records and judges nothing. Whatever happens, faults are undone and everything of the run is removed.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from harness.components.base import generate_secrets
+from harness.components.registry import plan
+from harness.core.clock import Clock, to_ns, to_s
+from harness.core.history import EventKind, FaultStep, HistoryWriter, Phase
+from harness.core.model import Experiment, Topology
+from harness.core.specs import ContainerSpec, NodeContext
+from harness.errors import HarnessError, PeerError, RunError, RunInterrupted
+from harness.run.artifacts import RunFolder
+from harness.run.interrupts import Interrupts
+from harness.run.plan import Act, needed_images, time_line
+from harness.run.recorder import collect_containers, collect_rows, read_back
+from harness.run.targets import resolve
+from harness.runtime.base import Deployment, Peer, Progress, Runtime
+
+__all__ = ["Orchestrator", "Watcher", "new_run_id"]
+
+log = logging.getLogger(__name__)
+
+CLIENT = "client"
+#: How often the client is asked how people are.
+_POLL_S = 0.5
+#: Beside the ramp: a session starts in 2.7 s at the median, several at once on two cores take a multiple.
+_RAMP_GRACE_S = 90.0
+_PER_USER_GRACE_S = 3.0
+#: Operations in flight when the load ends may take as long as their deadline (60 s for a session start).
+_STOP_TIMEOUT_S = 90.0
+_CLOCK_ROUNDS = 20
+
+
+class Watcher(Protocol):
+    """Whoever shows a run while it goes on."""
+
+    def phase(self, phase: Phase, detail: str, seconds: float | None) -> None:
+        """A phase began; `seconds` is how long it should take, where that is known."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Something happened that is worth a line."""
+        ...
+
+    def snapshot(self, snapshot: Mapping[str, Any]) -> None:
+        """How people are right now."""
+        ...
+
+
+def new_run_id() -> str:
+    """Six hexadecimal digits: enough to keep runs of one engine apart, short enough to type."""
+    return secrets.token_hex(3)
+
+
+@dataclass
+class _Ending:
+    """How far the run came, for what is to be collected."""
+
+    deployment: Deployment | None = None
+    specs: Sequence[ContainerSpec] = ()
+    loaded: bool = False
+
+
+class Orchestrator:
+    """Runs one experiment on one topology."""
+
+    def __init__(
+        self,
+        *,
+        runtime: Runtime,
+        topology: Topology,
+        experiment: Experiment,
+        folder: RunFolder,
+        clock: Clock,
+        watcher: Watcher,
+        run_id: str,
+        seed: int,
+        set_clock_offset: Callable[[int], None],
+        interrupts: Interrupts,
+    ) -> None:
+        self._runtime = runtime
+        self._topology = topology
+        self._experiment = experiment
+        self._folder = folder
+        self._clock = clock
+        self._watcher = watcher
+        self._run_id = run_id
+        self._seed = seed
+        self._set_clock_offset = set_clock_offset
+        self._interrupts = interrupts
+        self._history = HistoryWriter(folder.history, clock)
+        self._ending = _Ending()
+
+    def run(self, facts: dict[str, Any]) -> None:
+        """The whole run. `facts` goes to run.json. An error or an interruption is recorded, not raised."""
+        self._history.append(
+            EventKind.OPENED,
+            {"schema": 1, "run_id": self._run_id, "topology": self._topology.name, "experiment": self._experiment.name},
+        )
+        try:
+            self._observe(facts)
+        except RunInterrupted as error:
+            self._history.append(EventKind.INTERRUPTED, {"by": error.message})
+            self._watcher.note(f"interrupted by {error.message}: undoing, collecting, tearing down")
+        except Exception as error:  # whatever broke, the run is an ERROR and everything of it is still removed
+            self._record_error(error)
+        finally:
+            self._end(facts)
+
+    # -- the run ---------------------------------------------------------------------------------------------------
+
+    def _observe(self, facts: dict[str, Any]) -> None:
+        self._phase(Phase.IMAGES, "present or built")
+        with self._interrupts.allowed():
+            facts["images"] = self._runtime.ensure_images(needed_images(self._topology), self._show_progress())
+        deployment = self._bring_up()
+        client = deployment.peer(CLIENT)
+        if not self._reach_steady_state(client):
+            return
+        acts = time_line(self._experiment)
+        self._phase(Phase.FAULTS, self._describe_faults(), acts[-1].at_s if acts else 0.0)
+        start_ns = self._clock.now_ns()
+        for act in acts:
+            self._watch_until(client, start_ns + to_ns(act.at_s))
+            if not self._carry_out(deployment, act):
+                return
+        self._phase(Phase.SETTLE, "watching people come back", self._experiment.settle_s)
+        self._watch_until(client, self._clock.now_ns() + to_ns(self._experiment.settle_s))
+
+    def _bring_up(self) -> Deployment:
+        self._phase(Phase.CONTAINERS, f"of {self._topology.name}")
+        deployment = self._runtime.open(self._run_id, self._topology.name)
+        self._ending.deployment = deployment
+        self._synchronise(deployment.agent)
+        context = NodeContext(run_id=self._run_id, subnet_prefix=deployment.subnet_prefix, secrets=generate_secrets())
+        self._ending.specs = plan(self._topology, context)
+
+        def on_ready(spec: ContainerSpec, seconds: float) -> None:
+            self._history.append(
+                EventKind.READY, {"container": spec.name, "role": spec.role, "seconds": round(seconds, 3)}
+            )
+            self._watcher.note(
+                f"{spec.name} ready after {seconds:.1f} s" + (f": {spec.ready.proves}" if spec.ready else "")
+            )
+
+        with self._interrupts.allowed():
+            deployment.start(self._ending.specs, on_ready)
+        load = self._experiment.load
+        client_spec = next(spec for spec in self._ending.specs if spec.name == CLIENT)
+        deployment.peer(CLIENT).call(
+            "start",
+            base_url=client_spec.environment["PLATFORM_URL"],
+            password=context.secrets["USER_PASSWORD"],
+            users=load.users,
+            beat_s=load.beat_s,
+            save_every=load.save_every,
+            ramp_s=load.ramp_s,
+            seed=self._seed,
+        )
+        self._ending.loaded = True
+        return deployment
+
+    def _synchronise(self, agent: Peer) -> None:
+        """The offset to the engine host's clock, by the exchange with the shortest round trip (as in NTP).
+
+        Within half a round trip of zero the clocks count as the same one, which they are on one kernel.
+        """
+        exchanges = []
+        for _ in range(_CLOCK_ROUNDS):
+            before_ns = self._clock.now_ns()
+            there_ns = agent.call("ping")["now_ns"]
+            after_ns = self._clock.now_ns()
+            exchanges.append((after_ns - before_ns, there_ns - (before_ns + after_ns) // 2))
+        round_trip_ns, offset_ns = min(exchanges)
+        if abs(offset_ns) <= round_trip_ns:
+            offset_ns = 0
+        self._set_clock_offset(offset_ns)
+        self._history.append(EventKind.CLOCK, {"offset_ns": offset_ns, "round_trip_ns": round_trip_ns})
+
+    def _reach_steady_state(self, client: Peer) -> bool:
+        """Everybody works and every capability is good for `steady_state_s`; recorded whether it was reached."""
+        users, needed_s = self._experiment.load.users, self._experiment.steady_state_s
+        limit_s = self._experiment.load.ramp_s + _RAMP_GRACE_S + users * _PER_USER_GRACE_S + needed_s
+        self._phase(Phase.RAMP, f"{users} people log in and start to work")
+        start_ns = self._clock.now_ns()
+        working_since_ns: int | None = None
+        while True:
+            snapshot = self._snapshot(client)
+            now_ns = snapshot["t_ns"]
+            missing = _not_steady(snapshot, users, needed_s, working_since_ns)
+            if snapshot["users"].get("working", 0) < users:
+                working_since_ns = None
+            elif working_since_ns is None:
+                working_since_ns = now_ns
+            if not missing:
+                self._history.append(
+                    EventKind.STEADY,
+                    {"reached": True, "seconds": to_s(self._clock.now_ns() - start_ns), "reason": ""},
+                )
+                return True
+            if to_s(self._clock.now_ns() - start_ns) > limit_s:
+                reason = f"not steady after {limit_s:.0f} s: {missing}"
+                self._history.append(EventKind.STEADY, {"reached": False, "seconds": limit_s, "reason": reason})
+                self._watcher.note(reason)
+                return False
+            self._sleep(_POLL_S)
+
+    def _carry_out(self, deployment: Deployment, act: Act) -> bool:
+        """One act; False if the fault could not be shown to have taken effect, which ends the experiment."""
+        fault = self._experiment.faults[act.index]
+        if act.undo:
+            self._step(deployment, act.index, FaultStep.UNDO)
+            self._step(deployment, act.index, FaultStep.CONFIRM_RECOVERY)
+            self._step(deployment, act.index, FaultStep.CLEANUP)
+            self._watcher.note(f"{fault.fault} on {fault.target} undone")
+            return True
+        targets = resolve(deployment, self._topology, fault.target)
+        self._step(deployment, act.index, FaultStep.PREPARE, targets)
+        self._step(deployment, act.index, FaultStep.INJECT, targets)
+        if self._step(deployment, act.index, FaultStep.CONFIRM, targets):
+            self._watcher.note(f"{fault.fault} on {fault.target} ({', '.join(targets)}), held {fault.hold_s:g} s")
+            return True
+        self._watcher.note(f"{fault.fault} on {fault.target}: no evidence that it took effect; giving up")
+        return False
+
+    def _step(self, deployment: Deployment, index: int, step: FaultStep, targets: Sequence[str] = ()) -> bool:
+        fault = self._experiment.faults[index]
+        details: dict[str, Any] = {"fault": fault.fault, "targets": list(targets)} if step is FaultStep.PREPARE else {}
+        event = {
+            "index": index,
+            "fault": fault.fault,
+            "target": fault.target,
+            "targets": list(targets),
+            "step": step.value,
+        }
+        before_ns = self._clock.now_ns()
+        try:
+            answer = deployment.agent.call("fault", timeout_s=40.0, step=step.value, index=index, **details)
+        except PeerError as error:
+            failed = {"before_ns": before_ns, "after_ns": self._clock.now_ns(), "ok": False, "message": error.message}
+            self._history.append(EventKind.FAULT, {**event, **failed})
+            raise
+        self._history.append(EventKind.FAULT, {**event, **answer}, t_ns=answer["before_ns"])
+        return bool(answer["ok"])
+
+    # -- watching --------------------------------------------------------------------------------------------------
+
+    def _watch_until(self, client: Peer, until_ns: int) -> None:
+        while (left_s := to_s(until_ns - self._clock.now_ns())) > 0:
+            self._sleep(min(_POLL_S, left_s))
+            if left_s > _POLL_S / 2:  # the moment of an act must not wait for an answer
+                self._snapshot(client)
+
+    def _sleep(self, seconds: float) -> None:
+        with self._interrupts.allowed():
+            self._clock.sleep(seconds)
+
+    def _snapshot(self, client: Peer) -> Mapping[str, Any]:
+        snapshot = client.call("snapshot", timeout_s=15.0)
+        self._watcher.snapshot(snapshot)
+        return snapshot
+
+    def _show_progress(self) -> Progress:
+        return lambda what, state: self._watcher.note(f"image {what}: {state}")
+
+    def _phase(self, phase: Phase, detail: str, seconds: float | None = None) -> None:
+        self._history.append(EventKind.PHASE, {"name": phase.value})
+        self._watcher.phase(phase, detail, seconds)
+        log.info("phase %s: %s", phase, detail)
+
+    def _describe_faults(self) -> str:
+        return ", ".join(f"{f.fault} on {f.target} at {f.at_s:g} s for {f.hold_s:g} s" for f in self._experiment.faults)
+
+    # -- the end ---------------------------------------------------------------------------------------------------
+
+    def _end(self, facts: dict[str, Any]) -> None:
+        """Undo, collect, tear down, close; every part whatever the others did. A second Ctrl-C skips to the next."""
+        self._phase(Phase.DRAIN, "collecting what was measured")
+        deployment = self._ending.deployment
+        if deployment is not None:
+            self._attempt(lambda: self._undo_leftovers(deployment))
+            if self._ending.loaded:
+                self._attempt_unless_hurried(lambda: self._collect(deployment, facts))
+            self._attempt_unless_hurried(lambda: collect_containers(deployment, self._ending.specs, self._folder))
+            self._phase(Phase.TEARDOWN, "removing everything of this run")
+            self._attempt(deployment.remove)
+        self._attempt(lambda: self._folder.write_run(facts))
+        self._history.close()
+
+    def _undo_leftovers(self, deployment: Deployment) -> None:
+        for line in deployment.agent.call("undo_all", timeout_s=40.0)["undone"]:
+            self._watcher.note(line)
+            log.info(line)
+
+    def _collect(self, deployment: Deployment, facts: dict[str, Any]) -> None:
+        stopped = deployment.peer(CLIENT).call("stop", timeout_s=_STOP_TIMEOUT_S)
+        facts["probe_scheduler"] = stopped["probe_scheduler"]
+        collect_rows(deployment, CLIENT, stopped, self._folder)
+        read_back(deployment, self._topology, self._folder, self._history)
+
+    def _attempt_unless_hurried(self, part: Callable[[], object]) -> None:
+        try:
+            with self._interrupts.allowed():
+                self._attempt(part)
+        except RunInterrupted as error:
+            self._history.append(EventKind.INTERRUPTED, {"by": f"{error.message} while collecting"})
+            self._watcher.note("hurrying: the rest of this step is skipped")
+
+    def _attempt(self, part: Callable[[], object]) -> None:
+        try:
+            part()
+        except RunInterrupted:
+            raise
+        except Exception as error:  # whatever broke, the run is an ERROR and everything of it is still removed
+            self._record_error(error)
+
+    def _record_error(self, error: Exception) -> None:
+        message = error.message if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
+        detail = error.detail if isinstance(error, HarnessError) else ""
+        log.exception("the run broke")
+        self._history.append(EventKind.ERROR, {"type": type(error).__name__, "message": message, "detail": detail})
+        self._watcher.note(f"error: {message}" + (f"\n{detail}" if detail else ""))
+
+
+def _not_steady(snapshot: Mapping[str, Any], users: int, needed_s: float, working_since_ns: int | None) -> str:
+    """What is still missing for the steady state; empty when nothing is."""
+    working = snapshot["users"].get("working", 0)
+    if working < users:
+        return f"{working} of {users} people work"
+    if working_since_ns is None or to_s(snapshot["t_ns"] - working_since_ns) < needed_s:
+        return f"everybody works, but not for {needed_s:g} s yet"
+    for name, state in snapshot["capabilities"].items():
+        since_ns = state["good_since_ns"]
+        if since_ns is None:
+            return f"{name} is not good: {state['last_detail'] or 'not probed yet'}"
+        if to_s(snapshot["t_ns"] - since_ns) < needed_s:
+            return f"{name} is not good for {needed_s:g} s yet"
+    if not snapshot["capabilities"]:
+        raise RunError("the client probes no capability")
+    return ""

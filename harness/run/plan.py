@@ -1,0 +1,63 @@
+"""What a run will do, known before anything is started: containers, faults on a time line, memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.components.registry import images
+from harness.core.model import Experiment, Topology
+from harness.core.names import AGENT_ROLE
+from harness.errors import UsageError
+
+__all__ = ["Act", "check_memory", "needed_images", "time_line"]
+
+#: Proportional set size of one session with its kernel (stock single-user server + ipykernel), measured: 132 MB.
+SESSION_BYTES = 132_000_000
+#: Hub 110 MB + proxy 45 MB + supervisor, a node; PostgreSQL, Ganesha (22 MiB) and HAProxy together; the client.
+NODE_BYTES = 200_000_000
+SERVICES_BYTES = 300_000_000
+CLIENT_BYTES = 300_000_000
+#: Sessions that the probes hold beside the users'.
+PROBE_SESSIONS = 5
+#: The page cache and everything else on the machine keep this share.
+USABLE_RATIO = 0.85
+
+
+@dataclass(frozen=True, order=True)
+class Act:
+    """Injection or undoing of one fault."""
+
+    at_s: float
+    """Seconds after the steady state was reached."""
+    undo: bool
+    """False: prepare, inject, confirm. True: undo, confirm recovery, clean up."""
+    index: int
+    """Of the fault in the experiment."""
+
+
+def time_line(experiment: Experiment) -> list[Act]:
+    """Every act in the order of time."""
+    acts = [Act(fault.at_s, False, index) for index, fault in enumerate(experiment.faults)]
+    acts += [Act(fault.at_s + fault.hold_s, True, index) for index, fault in enumerate(experiment.faults)]
+    return sorted(acts)
+
+
+def needed_images(topology: Topology) -> list[str]:
+    """Names of the images a run needs."""
+    return [AGENT_ROLE, *images(topology)]
+
+
+def check_memory(topology: Topology, experiment: Experiment, machine: Mapping[str, Any]) -> None:
+    """Refuse more users than the engine's machine carries. Raises `UsageError` with the largest number that fits."""
+    usable = machine["memory_bytes"] * USABLE_RATIO
+    platform = SERVICES_BYTES + CLIENT_BYTES + topology.workbench.nodes * NODE_BYTES + PROBE_SESSIONS * SESSION_BYTES
+    fits = max(0, int((usable - platform) // SESSION_BYTES))
+    if experiment.load.users > fits:
+        raise UsageError(
+            f"{experiment.load.users} users do not fit into the engine's memory of "
+            f"{machine['memory_bytes'] / 1e9:.1f} GB: at {SESSION_BYTES / 1e6:.0f} MB a session, "
+            f"{topology.name} carries {fits} at the most",
+            hint=f"set `load: {{users: {fits}}}` in the experiment, or `--users {fits}`",
+        )

@@ -1,0 +1,1 @@
+"""A deployment: narrow protocols (`base`), the real engine (`docker`), a fake for tests (`fake`)."""

@@ -1,0 +1,208 @@
+"""Images by content: what is there is used, what is missing is pulled or built, once, whoever asks.
+
+An image's tag is the hash of everything that goes into it, so that "already built" and "up to date" are the same
+question. Builds of one image by several runs or users are serialised by a lock file on this machine.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import io
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import docker
+from docker.errors import APIError, ImageNotFound
+
+from harness.errors import ImageError
+from harness.runtime.base import Progress
+
+__all__ = ["BASE_IMAGE", "ImageBuilder", "content_tag", "context_files", "host_ca_files"]
+
+#: What every image starts from.
+BASE_IMAGE = "debian:bookworm-slim"
+_BASE_SUITE = "bookworm"
+_REPOSITORY = "workbench-chaos"
+_PACKAGE_ROOT = Path(__file__).resolve().parents[1]
+_IMAGES_ROOT = _PACKAGE_ROOT / "images"
+#: Which parts of the harness itself go into an image, below `package/harness/` of its build context.
+_PACKAGE_PARTS: Mapping[str, tuple[str, ...]] = {
+    "agent": ("__init__.py", "errors.py", "core", "faults"),
+    "client": ("__init__.py", "errors.py", "core", "load"),
+}
+#: Where Debian-like and Fedora-like machines keep the CA certificates their owner added.
+_CA_FOLDERS = (Path("/usr/local/share/ca-certificates"), Path("/etc/pki/ca-trust/source/anchors"))
+_PARALLEL_BUILDS = 3
+
+
+def context_files(name: str) -> dict[str, bytes]:
+    """Path in the build context -> content, for the image `name`; without the CA certificates.
+
+    Raises `ImageError` if there is no such image.
+    """
+    folder = _IMAGES_ROOT / name
+    if not (folder / "Dockerfile").is_file():
+        raise ImageError(f"there is no image {name!r}: {folder / 'Dockerfile'} is missing")
+    files = {str(path.relative_to(folder)): path.read_bytes() for path in _source_files(folder)}
+    for part in _PACKAGE_PARTS.get(name, ()):
+        for path in _source_files(_PACKAGE_ROOT / part):
+            files[f"package/harness/{path.relative_to(_PACKAGE_ROOT)}"] = path.read_bytes()
+    return files
+
+
+def content_tag(files: Mapping[str, bytes], base_id: str) -> str:
+    """A tag that changes when any file or the base image does."""
+    digest = hashlib.sha256(base_id.encode())
+    for path in sorted(files):
+        digest.update(path.encode() + b"\0" + hashlib.sha256(files[path]).digest())
+    return digest.hexdigest()[:16]
+
+
+def host_ca_files() -> dict[str, bytes]:
+    """The host's extra CA certificates. They go into builder stages only, never into a final image or into git."""
+    return {
+        path.name: path.read_bytes()
+        for folder in _CA_FOLDERS
+        if folder.is_dir()
+        for path in sorted(folder.rglob("*.crt"))
+    }
+
+
+class ImageBuilder:
+    """Brings images to one engine."""
+
+    def __init__(self, client: docker.DockerClient) -> None:
+        self._client = client
+
+    def ensure(self, names: Sequence[str], progress: Progress) -> dict[str, str]:
+        """Image id of each name, building what is missing, several at a time. Raises `ImageError`."""
+        base_id = self._ensure_base(progress)
+        with ThreadPoolExecutor(max_workers=_PARALLEL_BUILDS) as pool:
+            ids = pool.map(lambda name: self._ensure_one(name, base_id, progress), names)
+            return dict(zip(names, ids, strict=True))
+
+    def _find(self, reference: str) -> str | None:
+        try:
+            image_id: str = self._client.images.get(reference).id or ""
+        except ImageNotFound:
+            return None
+        return image_id
+
+    def _ensure_base(self, progress: Progress) -> str:
+        if found := self._find(BASE_IMAGE):
+            return found
+        with _build_lock("base"):
+            if found := self._find(BASE_IMAGE):
+                return found
+            progress(BASE_IMAGE, "pulling")
+            try:
+                self._client.images.pull(BASE_IMAGE)
+            except (APIError, ImageNotFound) as error:
+                progress(BASE_IMAGE, "no registry answers: making it with mmdebstrap")
+                self._bootstrap_base(str(error))
+            progress(BASE_IMAGE, "ready")
+            return self._find(BASE_IMAGE) or ""
+
+    def _bootstrap_base(self, pull_error: str) -> None:
+        if os.geteuid() != 0 or not shutil.which("apt-get"):
+            raise ImageError(
+                f"{BASE_IMAGE} is not there, could not be pulled, and making it needs root on Debian or Ubuntu",
+                detail=pull_error,
+                hint=f"give the engine access to a registry, or run once as root, or `docker load` {BASE_IMAGE}",
+            )
+        if not shutil.which("mmdebstrap"):
+            install_packages("mmdebstrap")
+        with tempfile.TemporaryDirectory(prefix="chaos-base-") as folder:
+            archive = Path(folder) / "base.tar"
+            argv = ["mmdebstrap", "--variant=minbase", "--include=ca-certificates", _BASE_SUITE, str(archive)]
+            made = subprocess.run(argv, capture_output=True, text=True, check=False)
+            if made.returncode != 0:
+                raise ImageError(f"mmdebstrap could not make {BASE_IMAGE}", detail=made.stderr[-2000:])
+            repository, tag = BASE_IMAGE.split(":")
+            self._client.api.import_image(src=str(archive), repository=repository, tag=tag)
+
+    def _ensure_one(self, name: str, base_id: str, progress: Progress) -> str:
+        files = context_files(name)
+        reference = f"{_REPOSITORY}/{name}:{content_tag(files, base_id)}"
+        if found := self._find(reference):
+            return found
+        with _build_lock(reference):
+            if found := self._find(reference):  # somebody else built it while we waited
+                return found
+            progress(name, "building")
+            self._build(name, reference, files)
+            progress(name, "ready")
+            return self._find(reference) or ""
+
+    def _build(self, name: str, reference: str, files: Mapping[str, bytes]) -> None:
+        output: list[str] = []
+        try:
+            events = self._client.api.build(
+                fileobj=_context_archive(files), custom_context=True, tag=reference, rm=True, forcerm=True, decode=True
+            )
+            for event in events:
+                output.append(event.get("stream", "") or event.get("error", ""))
+                if "error" in event:
+                    raise ImageError(f"image {name} could not be built", detail="".join(output)[-3000:])
+        except APIError as error:
+            raise ImageError(f"image {name} could not be built: {error.explanation}") from error
+
+
+def install_packages(*packages: str) -> None:
+    """Install Debian packages; needs root. Raises `ImageError` with the end of apt's output."""
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for argv in (["apt-get", "update", "-q"], ["apt-get", "install", "-q", "-y", "--no-install-recommends", *packages]):
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, env=environment)
+        if done.returncode != 0:
+            raise ImageError(f"{' '.join(argv)} failed", detail=(done.stdout + done.stderr)[-2000:])
+
+
+def _source_files(root: Path) -> Iterator[Path]:
+    if root.is_file():
+        yield root
+        return
+    for path in sorted(root.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            yield path
+
+
+def _context_archive(files: Mapping[str, bytes]) -> io.BytesIO:
+    """The build context as a tar. `ca/` is always there, empty where the host added no CA."""
+    everything = {**files, **{f"ca/{name}": data for name, data in host_ca_files().items()}}
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        folder = tarfile.TarInfo("ca")
+        folder.type, folder.mode = tarfile.DIRTYPE, 0o755
+        tar.addfile(folder)
+        for path, data in sorted(everything.items()):
+            entry = tarfile.TarInfo(path)
+            entry.size, entry.mode = len(data), 0o755 if data.startswith(b"#!") else 0o644
+            tar.addfile(entry, io.BytesIO(data))
+    archive.seek(0)
+    return archive
+
+
+@contextmanager
+def _build_lock(key: str) -> Iterator[None]:
+    """One build of `key` at a time on this machine, also between users; ends with the process that holds it."""
+    folder = Path(tempfile.gettempdir()) / "workbench-chaos-locks"
+    path = folder / hashlib.sha256(key.encode()).hexdigest()[:16]
+    # other users of this machine share the engine, so they share the lock; opened without O_CREAT, because kernels
+    # with fs.protected_regular refuse that for another user's file in a sticky folder
+    if not folder.exists():
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o1777)
+    if not path.exists():
+        path.touch()
+        path.chmod(0o666)
+    with path.open("r+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,107 @@
+"""Finds what runs left on an engine, and has an agent heal it."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import time
+from dataclasses import dataclass, field
+
+import docker
+from docker.errors import APIError, NotFound
+from docker.models.containers import Container
+
+from harness.core.names import AGENT_ROLE, LABEL_ROLE, LABEL_RUN, LABEL_TOPOLOGY, container_name, resource_name
+from harness.errors import RunError
+from harness.runtime.agent import JOURNAL_PATH, start_agent
+
+__all__ = ["Remains", "end_run", "find_remains", "heal"]
+
+_GONE_TIMEOUT_S = 60.0
+
+
+@dataclass
+class Remains:
+    """What bears the label of one run."""
+
+    run_id: str
+    topology: str = ""
+    alive: bool = False
+    """Its agent runs: the run goes on, or was brought up to stay, or is being cleaned right now."""
+    containers: list[str] = field(default_factory=list)
+    networks: list[str] = field(default_factory=list)
+    volumes: list[str] = field(default_factory=list)
+
+    def names(self) -> list[str]:
+        """Everything, for people."""
+        return self.containers + self.networks + self.volumes
+
+
+def find_remains(client: docker.DockerClient) -> list[Remains]:
+    """Every run of which anything is on the engine, in the order of their ids."""
+    found: dict[str, Remains] = {}
+
+    def note(labels: dict[str, str] | None) -> Remains:
+        labels = labels or {}
+        remains = found.setdefault(labels[LABEL_RUN], Remains(labels[LABEL_RUN]))
+        remains.topology = labels.get(LABEL_TOPOLOGY, remains.topology)
+        return remains
+
+    filters: dict[str, str | list[str] | bool] = {"label": LABEL_RUN}
+    # ignore_removed: another run may be taking its containers away at this very moment
+    for container in client.containers.list(all=True, filters=filters, ignore_removed=True):
+        remains = note(container.labels)
+        remains.containers.append(container.name or "")
+        if container.labels.get(LABEL_ROLE) == AGENT_ROLE and container.status == "running":
+            remains.alive = True
+    for network in client.networks.list(filters=filters):
+        note((network.attrs or {}).get("Labels")).networks.append(network.name or "")
+    for volume in client.volumes.list(filters=filters):
+        note((volume.attrs or {}).get("Labels")).volumes.append(volume.name or "")
+    return [found[run_id] for run_id in sorted(found)]
+
+
+def heal(client: docker.DockerClient, remains: Remains, agent_image: str) -> list[str]:
+    """Undo what the dead agent's journal says and remove whatever bears the run's label, through a fresh agent.
+
+    Returns a line for each thing done. Raises `RunError` if something could not be removed.
+    """
+    labels = {LABEL_RUN: remains.run_id, LABEL_TOPOLOGY: remains.topology}
+    name = f"{resource_name(remains.run_id)}-healer"
+    agent = start_agent(client, agent_image, name, labels, journal=_left_journal(client, remains.run_id))
+    try:
+        answer = agent.call("clean", timeout_s=_GONE_TIMEOUT_S)
+    finally:
+        agent.close()
+    _wait_until_gone(client, remains.run_id)
+    return [*answer["undone"], *answer["removed"]]
+
+
+def end_run(client: docker.DockerClient, remains: Remains, agent_image: str) -> None:
+    """End a run that is still there: its agent undoes and removes everything. Raises `RunError` if it does not."""
+    if not remains.alive:
+        heal(client, remains, agent_image)
+        return
+    agent: Container = client.containers.get(container_name(remains.run_id, AGENT_ROLE))
+    agent.kill("SIGTERM")
+    _wait_until_gone(client, remains.run_id)
+
+
+def _left_journal(client: docker.DockerClient, run_id: str) -> str:
+    try:
+        chunks, _ = client.containers.get(container_name(run_id, AGENT_ROLE)).get_archive(JOURNAL_PATH)
+    except NotFound:
+        return ""  # the agent's container is gone or it died before it wrote anything
+    except APIError as error:
+        raise RunError(f"the journal of run {run_id} could not be read: {error.explanation}") from error
+    with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as tar:
+        member = tar.extractfile(tar.getmembers()[0])
+        return member.read().decode() if member else ""
+
+
+def _wait_until_gone(client: docker.DockerClient, run_id: str) -> None:
+    deadline = time.monotonic() + _GONE_TIMEOUT_S
+    while left := [r for r in find_remains(client) if r.run_id == run_id]:
+        if time.monotonic() > deadline:
+            raise RunError(f"these of run {run_id} are still there: {', '.join(left[0].names())}")
+        time.sleep(0.1)

@@ -1,0 +1,59 @@
+"""Finds topologies and experiments by name or by path."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import UsageError
+from harness.spec.schema import nearest
+
+__all__ = ["Catalog"]
+
+_SUFFIX = ".yaml"
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """The files under `root/topologies` and `root/experiments`."""
+
+    root: Path
+
+    def topologies(self) -> list[str]:
+        """The names of all topologies, sorted."""
+        return self._names("topologies")
+
+    def experiments(self) -> list[str]:
+        """The names of all experiments, sorted."""
+        return self._names("experiments")
+
+    def topology_path(self, name_or_path: str) -> Path:
+        """The file of a topology of the catalogue, or any topology file by its path.
+
+        Raises `UsageError` with the nearest name and all names if there is none.
+        """
+        return self._path("topologies", "topology", name_or_path)
+
+    def experiment_path(self, name_or_path: str) -> Path:
+        """The file of an experiment of the catalogue, or any experiment file by its path.
+
+        Raises `UsageError` with the nearest name and all names if there is none.
+        """
+        return self._path("experiments", "experiment", name_or_path)
+
+    def _names(self, folder: str) -> list[str]:
+        return sorted(path.stem for path in (self.root / folder).glob(f"*{_SUFFIX}"))
+
+    def _path(self, folder: str, what: str, wanted: str) -> Path:
+        names = self._names(folder)
+        if wanted in names:
+            return self.root / folder / f"{wanted}{_SUFFIX}"
+        path = Path(wanted)
+        if path.suffix == _SUFFIX and path.is_file():
+            return path
+        near = nearest(path.stem, names)
+        raise UsageError(
+            f"there is no {what} {wanted!r}{f', did you mean {near}?' if near else ''}",
+            hint=f"known: {', '.join(names) or f'none in {self.root / folder}'}; "
+            f"a path to a {_SUFFIX} file is also accepted",
+        )

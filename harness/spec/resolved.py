@@ -1,0 +1,41 @@
+"""Both files of a run as one, with every default written out: what `spec.resolved.yaml` holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from pydantic import TypeAdapter
+
+from harness.core.model import Experiment, Topology
+from harness.spec.document import parse, to_yaml
+from harness.spec.validate import validate
+
+__all__ = ["dump_resolved", "load_resolved"]
+
+_FILE = "spec.resolved.yaml"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Resolved:
+    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid"}
+
+    topology: Topology
+    experiment: Experiment
+
+
+def dump_resolved(topology: Topology, experiment: Experiment) -> str:
+    """Both as YAML: fields in the model's order, promises sorted by experiment, so that equal specs are equal text."""
+    resolved = _Resolved(topology=topology, experiment=experiment)
+    data: dict[str, Any] = TypeAdapter(_Resolved).dump_python(resolved, mode="json")
+    data["topology"]["promises"] = dict(sorted(data["topology"]["promises"].items()))
+    return to_yaml(data)
+
+
+def load_resolved(text: str) -> tuple[Topology, Experiment]:
+    """What `dump_resolved` wrote. Raises `SpecError` with every mistake if it was changed into something else."""
+    document = parse(text, _FILE)
+    resolved = validate(_Resolved, document)
+    document.raise_problems()
+    assert resolved is not None, "no problem was noted, so there is a spec"
+    return resolved.topology, resolved.experiment

@@ -1,0 +1,61 @@
+"""Plain data -> frozen model: pydantic decides, the messages are written here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from harness.spec.document import Document, Loc
+from harness.spec.schema import did_you_mean, expected, found, keys, listed, nearest, type_at, where, words
+
+__all__ = ["validate"]
+
+T = TypeVar("T")
+
+
+def validate(model: type[T], document: Document, *, own_keys: Iterable[str] = ()) -> T | None:
+    """The document's data as `model`; None, with the mistakes noted in the document, where it is not.
+
+    `own_keys` are keys of the model that the file itself must not have.
+    """
+    hidden = set(own_keys)
+    data = document.data
+    if isinstance(data, dict):
+        for key in sorted(hidden & data.keys()):
+            document.add((key,), f"unknown key {key}, expected none: it follows from the file's name")
+        data = {key: value for key, value in data.items() if key not in hidden}
+    try:
+        # As JSON, because strict is then what a person expects of a file: a whole number will do for a number and a
+        # word for an enum member, but no boolean for a number and no text for either.
+        return TypeAdapter(model).validate_json(json.dumps(data), strict=True)
+    except ValidationError as error:
+        for detail in error.errors(include_url=False, include_context=False):
+            _explain(model, document, detail, hidden)
+        return None
+
+
+def _explain(model: Any, document: Document, detail: ErrorDetails, hidden: set[str]) -> None:
+    kind, loc, value = detail["type"], detail["loc"], detail["input"]
+    if kind == "unexpected_keyword_argument":
+        valid = [key for key in keys(type_at(model, loc[:-1])) if len(loc) > 1 or key not in hidden]
+        near = nearest(str(loc[-1]), valid)
+        rest = f"did you mean {near}?" if near else f"expected {listed(valid)}"
+        document.add(loc, f"unknown key {where(loc)}, {rest}")
+        return
+    annotation = type_at(model, loc)
+    if kind == "missing":
+        document.add(loc[:-1], f"missing key {where(loc)}, expected {_expected(annotation, loc, hidden)}")
+        return
+    what = f"{where(loc)} is {found(value)}" if loc else f"the file holds {found(value)}"
+    hint = did_you_mean(value, words(annotation))
+    document.add(loc, f"{what}, expected {_expected(annotation, loc, hidden)}{hint}")
+
+
+def _expected(annotation: Any, loc: Loc, hidden: set[str]) -> str:
+    if loc:
+        return expected(annotation)
+    return f"a mapping with the keys {', '.join(key for key in keys(annotation) if key not in hidden)}"

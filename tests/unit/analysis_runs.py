@@ -1,0 +1,232 @@
+"""Synthetic runs for the tests of analysis and reports: every number can be worked out by hand.
+
+Times are seconds after the steady state was reached; `ns` turns them into the stamps of a record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+import pandas as pd
+
+from harness.analysis import RunRecord
+from harness.core.history import Event, EventKind, History
+from harness.core.model import (
+    Database,
+    Experiment,
+    Fault,
+    Load,
+    LoadBalancer,
+    Objectives,
+    Promise,
+    Recovery,
+    SessionOutcome,
+    Storage,
+    Topology,
+    Workbench,
+)
+from harness.core.rows import Operation, ProbeSample, SavedValue, columns
+
+STEADY_NS = 1_000_000_000_000
+CAPABILITIES = ("log_in", "start_session", "work", "save", "reconnect")
+
+
+def ns(seconds: float) -> int:
+    return STEADY_NS + round(seconds * 1e9)
+
+
+def _frame(rows: Sequence[Any], row_type: Any) -> pd.DataFrame:
+    names = [field.name for field in fields(row_type)]
+    data = {"seq": list(range(len(rows)))} | {name: [getattr(row, name) for row in rows] for name in names}
+    return pd.DataFrame(data, columns=columns(row_type))
+
+
+def operations_frame(rows: Sequence[Operation] = ()) -> pd.DataFrame:
+    return _frame(rows, Operation)
+
+
+def probes_frame(rows: Sequence[ProbeSample] = ()) -> pd.DataFrame:
+    return _frame(rows, ProbeSample)
+
+
+def saved_frame(rows: Sequence[SavedValue] = ()) -> pd.DataFrame:
+    return _frame(rows, SavedValue)
+
+
+def op(send: float, end: float | None = None, **changes: Any) -> Operation:
+    """A good `work` of u1; `changes` overrides fields."""
+    values: dict[str, Any] = {
+        "user": "u1", "session": "s1", "capability": "work", "due_ns": ns(send), "send_ns": ns(send),
+        "end_ns": ns(send + 0.05 if end is None else end), "ok": 1, "node": "workbench-0", "kernel": "k1", "rung": "",
+        "expected": -1, "found": -1, "detail": "",
+    }  # fmt: skip
+    return Operation(**(values | changes))
+
+
+def probe(send: float, end: float | None = None, **changes: Any) -> ProbeSample:
+    """A good probe of `work`."""
+    values: dict[str, Any] = {
+        "capability": "work", "due_ns": ns(send), "send_ns": ns(send),
+        "end_ns": ns(send + 0.001 if end is None else end), "ok": 1, "node": "workbench-0", "detail": "",
+    }  # fmt: skip
+    return ProbeSample(**(values | changes))
+
+
+def fault_events(
+    injected: float,
+    undone: float,
+    *,
+    targets: Sequence[str] = ("workbench-0",),
+    index: int = 0,
+    **changes: Mapping[str, Any],
+) -> list[tuple[float, EventKind, dict[str, Any]]]:
+    """The life cycle of a fault; `changes` overrides the data of a step, e.g. `confirm={"ok": False}`."""
+    at = {
+        "prepare": injected - 1, "inject": injected, "confirm": injected + 0.1, "undo": undone,
+        "confirm_recovery": undone + 0.1, "cleanup": undone + 0.2,
+    }  # fmt: skip
+    events = []
+    for step, t in at.items():
+        data: dict[str, Any] = {
+            "index": index, "fault": "node-kill", "target": "workbench[active]", "step": step, "before_ns": ns(t),
+            "after_ns": ns(t + 0.01), "targets": list(targets), "ok": True,
+            "evidence": {"process": "gone"} if "confirm" in step else {}, "message": "",
+        }  # fmt: skip
+        events.append((t, EventKind.FAULT, data | dict(changes.get(step, {}))))
+    return events
+
+
+def history(
+    faults: Sequence[tuple[float, EventKind, dict[str, Any]]] = (),
+    *,
+    steady: bool = True,
+    drain: float | None = 40.0,
+    readback: int | None = 0,
+    extra: Sequence[tuple[float, EventKind, dict[str, Any]]] = (),
+) -> History:
+    entries: list[tuple[float, EventKind, dict[str, Any]]] = [(-20, EventKind.OPENED, {"schema": 1})]
+    entries.append((0, EventKind.STEADY, {"reached": steady, "reason": "" if steady else "log_in failed for 60 s"}))
+    entries += [*faults, *extra]
+    if drain is not None:
+        entries.append((drain, EventKind.PHASE, {"name": "drain"}))
+    if readback is not None:
+        entries.append(((drain or 40) + 1, EventKind.READBACK, {"files": 1, "rows": readback}))
+    entries.sort(key=lambda entry: entry[0])
+    entries.append((entries[-1][0] + 1, EventKind.CLOSED, {}))
+    return History(tuple(Event(seq, ns(t), kind, data) for seq, (t, kind, data) in enumerate(entries)))
+
+
+PROMISE = Promise(
+    recovers=Recovery.BY_DESIGN,
+    session_outcome=SessionOutcome.RESTARTED,
+    log_in_kept=True,
+    outage_at_most_s=10.0,
+    why="the standby takes the lock",
+)
+
+
+def topology(promise: Promise | None = PROMISE) -> Topology:
+    return Topology(
+        name="active-passive",
+        description="Two nodes, one at work.",
+        load_balancer=LoadBalancer(),
+        workbench=Workbench(),
+        database=Database(),
+        storage=Storage(),
+        promises={} if promise is None else {"node-kill": promise},
+    )
+
+
+def experiment(*, faults: int = 1, users: int = 1, objectives: Objectives | None = None) -> Experiment:
+    one = Fault(fault="node-kill", target="workbench[active]", at_s=5, hold_s=20)
+    return Experiment(
+        name="node-kill",
+        description="The active node dies.",
+        source="operators' reports",
+        faults=(one,) * faults,
+        load=Load(users=users),
+        objectives=objectives or Objectives(),
+    )
+
+
+def record(
+    operations: Sequence[Operation] = (),
+    probes: Sequence[ProbeSample] = (),
+    saved: Sequence[SavedValue] = (),
+    *,
+    events: History | None = None,
+    promise: Promise | None = PROMISE,
+    **changes: Any,
+) -> RunRecord:
+    return RunRecord(
+        topology=topology(promise),
+        experiment=experiment(**changes),
+        history=events or history(fault_events(5, 30), readback=len(saved)),
+        operations=operations_frame(operations),
+        probes=probes_frame(probes),
+        saved=saved_frame(saved),
+        run={"versions": {"harness": "0.1.0", "docker": "27"}, "seed": 7},
+    )
+
+
+def grid_probes(
+    down: Mapping[str, tuple[float, float]], *, until: float = 40.0, period: float = 0.1, deadline: float = 0.02
+) -> list[ProbeSample]:
+    """Every capability on its grid (start_session each 2 s); inside `down` a probe fails after `deadline`."""
+    rows = []
+    for capability in CAPABILITIES:
+        step = 2.0 if capability == "start_session" else period
+        for index in range(round(-5 / step), round(until / step)):
+            t = index * step
+            low, high = down.get(capability, (0.0, 0.0))
+            bad = low <= t < high
+            rows.append(probe(t, t + (deadline if bad else 0.001), capability=capability, ok=int(not bad)))
+    return rows
+
+
+def twelve_users(*, users: int = 12, lose_user: bool = False, **changes: Any) -> RunRecord:
+    """A kill at 5 s disturbs everyone for 4 to 12 s; all come back in a new kernel on the other node."""
+    operations: list[Operation] = []
+    saved: list[SavedValue] = []
+    for number in range(users):
+        user, session = f"u{number:02d}", f"s{number:02d}"
+        phase, back = number / users, 9 + 8 * number / max(1, users - 1)
+        common: dict[str, Any] = {"user": user, "session": session}
+        operations.append(op(-15 + phase, user=user, session="", capability="log_in", kernel=""))
+        operations.append(op(-14.5 + phase, capability="start_session", **common))
+        memory = 0
+        for beat in range(-13, 40):
+            t = beat + phase
+            lost = lose_user and number == users - 1
+            if 5 <= t < back or (lost and t >= 5):
+                rung = "" if t < 6 else "websocket"
+                capability = "work" if t < 6 else "reconnect"
+                operations.append(op(t, t + 0.5, ok=0, capability=capability, rung=rung, detail="refused", **common))
+                continue
+            after = t >= back
+            kernel, node = ("k-new", "workbench-1") if after else ("k-old", "workbench-0")
+            if after and t - 1 < back:
+                operations.append(
+                    op(t - 0.3, t - 0.1, capability="start_session", rung="respawn", node=node, kernel=kernel, **common)
+                )
+                operations.append(op(t, kernel=kernel, node=node, expected=memory, found=0, **common))
+                memory = 0
+            else:
+                operations.append(op(t, kernel=kernel, node=node, expected=memory, found=memory, **common))
+            memory += 1
+            if beat % 2 == 0:
+                value = beat + 13
+                operations.append(
+                    op(t + 0.2, capability="save", kernel=kernel, node=node, expected=value, found=value, **common)
+                )
+                saved.append(SavedValue(user, value))
+    down = {
+        "log_in": (5.0, 8.0),
+        "start_session": (5.0, 9.0),
+        "work": (5.0, 8.5),
+        "save": (5.0, 8.5),
+        "reconnect": (5.0, 8.0),
+    }
+    return record(operations, grid_probes(down), saved, users=users, **changes)

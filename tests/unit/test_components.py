@@ -1,0 +1,296 @@
+"""Components: what each role becomes, without Docker."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.components import (
+    SECRETS,
+    active_probe,
+    generate_secrets,
+    haproxy,
+    images,
+    jupyterhub,
+    members,
+    plan,
+    postgresql,
+    readback,
+)
+from harness.components.base import (
+    CLIENT_HOST,
+    DATABASE_HOST,
+    LOAD_BALANCER_HOST,
+    STORAGE_HOST,
+    WORKBENCH_FIRST_HOST,
+)
+from harness.components.registry import ACTIVE_PROBES, COMPONENTS, READBACKS
+from harness.core.model import Database, LoadBalancer, Role, Storage, Topology, Workbench
+from harness.core.specs import ContainerSpec, Mount, NodeContext
+
+TOPOLOGY = Topology(
+    name="pair",
+    description="two nodes",
+    load_balancer=LoadBalancer(),
+    workbench=Workbench(),
+    database=Database(),
+    storage=Storage(),
+)
+CONTEXT = NodeContext(run_id="r1", subnet_prefix="10.71.4", secrets={name: f"value-of-{name}" for name in SECRETS})
+
+
+def planned(topology: Topology = TOPOLOGY) -> Mapping[str, ContainerSpec]:
+    return {spec.name: spec for spec in plan(topology, CONTEXT)}
+
+
+def test_plan_lists_every_container_after_those_it_depends_on() -> None:
+    specs = plan(TOPOLOGY, CONTEXT)
+    assert [spec.name for spec in specs] == [
+        "storage",
+        "database",
+        "workbench-0",
+        "workbench-1",
+        "load-balancer",
+        "client",
+    ]
+    for index, spec in enumerate(specs):
+        assert set(spec.depends_on) <= {earlier.name for earlier in specs[:index]}
+
+
+def test_plan_is_pure() -> None:
+    assert plan(TOPOLOGY, CONTEXT) == plan(TOPOLOGY, CONTEXT)
+
+
+def test_images_are_listed_once_each() -> None:
+    assert images(TOPOLOGY) == ("storage", "database", "workbench", "load_balancer", "client")
+    assert set(images(TOPOLOGY)) == {spec.image for spec in plan(TOPOLOGY, CONTEXT)}
+
+
+def test_addresses_are_fixed_and_distinct_for_the_most_nodes() -> None:
+    largest = replace(TOPOLOGY, workbench=Workbench(nodes=9))
+    hosts = {name: spec.host_number for name, spec in planned(largest).items()}
+    assert len(set(hosts.values())) == len(hosts)
+    assert hosts["load-balancer"] == LOAD_BALANCER_HOST == 5
+    assert hosts["workbench-0"] == WORKBENCH_FIRST_HOST == 11
+    assert hosts["workbench-8"] == 19
+    assert hosts["database"] == DATABASE_HOST == 20
+    assert hosts["storage"] == STORAGE_HOST == 30
+    assert hosts["client"] == CLIENT_HOST == 100
+
+
+def test_members_are_what_a_number_in_a_target_counts() -> None:
+    assert members(TOPOLOGY, Role.WORKBENCH) == ("workbench-0", "workbench-1")
+    assert members(TOPOLOGY, Role.LOAD_BALANCER) == ("load-balancer",)
+    for role in Role:
+        assert members(TOPOLOGY, role) == tuple(spec.name for spec in plan(TOPOLOGY, CONTEXT) if spec.role == role)
+
+
+def test_each_product_of_the_model_has_a_component() -> None:
+    products = {part.product for part in (LoadBalancer(), Workbench(), Database(), Storage())}
+    assert set(COMPONENTS) == products
+    assert set(ACTIVE_PROBES) | set(READBACKS) <= products
+
+
+def test_each_platform_container_says_how_it_is_ready() -> None:
+    for spec in planned().values():
+        assert (spec.ready is None) == (spec.role == "client")
+    probe = planned()["load-balancer"].ready
+    assert probe is not None
+    assert probe.argv == ("/usr/local/bin/ready", "/hub/login")
+
+
+# -- secrets -------------------------------------------------------------------------------------------------------
+
+
+def test_secrets_are_fresh_and_hexadecimal() -> None:
+    one, other = generate_secrets(), generate_secrets()
+    assert tuple(one) == SECRETS
+    assert not set(one.values()) & set(other.values())
+    assert all(re.fullmatch(r"[0-9a-f]{64}", value) for value in one.values())
+
+
+def test_no_secret_is_in_what_artefacts_show() -> None:
+    for spec in plan(TOPOLOGY, CONTEXT):
+        shown = [
+            *spec.command,
+            *spec.environment.values(),
+            *spec.files.values(),
+            *(spec.ready.argv if spec.ready else ()),
+        ]
+        assert not [text for text in shown if "value-of-" in text]
+
+
+def test_each_container_gets_only_the_secrets_that_it_uses() -> None:
+    assert {name: sorted(spec.secrets) for name, spec in planned().items()} == {
+        "storage": [],
+        "database": ["DB_PASSWORD"],
+        "workbench-0": ["CONFIGPROXY_AUTH_TOKEN", "HUB_COOKIE_SECRET", "HUB_DB_URL", "USER_PASSWORD"],
+        "workbench-1": ["CONFIGPROXY_AUTH_TOKEN", "HUB_COOKIE_SECRET", "HUB_DB_URL", "USER_PASSWORD"],
+        "load-balancer": [],
+        "client": [],
+    }
+
+
+# -- haproxy -------------------------------------------------------------------------------------------------------
+
+
+def test_haproxy_config_is_rendered_from_the_role() -> None:
+    balancer = LoadBalancer(check_interval_s=0.25, check_timeout_s=1.5, check_fall=4, check_rise=3)
+    text = haproxy.config(balancer, {"workbench-0": "10.71.4.11", "workbench-1": "10.71.4.12"})
+    lines = [line.strip() for line in text.splitlines()]
+    assert "default-server port 8002 inter 250ms fall 4 rise 3 on-marked-down shutdown-sessions" in lines
+    assert "timeout check 1500ms" in lines
+    assert [line for line in lines if line.startswith("server ")] == [
+        "server workbench-0 10.71.4.11:8000 check",
+        "server workbench-1 10.71.4.12:8000 check",
+    ]
+    for line in (
+        "bind :80",
+        "option httpchk GET /active",
+        "option redispatch 1",
+        "http-response set-header X-Workbench-Node %s",
+        "timeout tunnel 1h",
+        "log stdout format raw local0",
+        "stats socket /run/haproxy/admin.sock mode 600 level admin",
+    ):
+        assert line in lines
+    assert text.endswith("check\n"), "HAProxy refuses a last line without its end"
+
+
+def test_the_balancer_knows_the_fixed_addresses_of_all_nodes() -> None:
+    spec = planned(replace(TOPOLOGY, workbench=Workbench(nodes=3)))["load-balancer"]
+    text = spec.files["/etc/haproxy/haproxy.cfg"]
+    assert re.findall(r"server (\S+) (\S+)", text)[-3:] == [
+        ("workbench-0", "10.71.4.11:8000"),
+        ("workbench-1", "10.71.4.12:8000"),
+        ("workbench-2", "10.71.4.13:8000"),
+    ]
+    assert spec.depends_on == ("workbench-0", "workbench-1", "workbench-2")
+
+
+# -- jupyterhub ----------------------------------------------------------------------------------------------------
+
+
+def test_a_node_gets_its_contract() -> None:
+    workbench = Workbench(takeover="first-holder", standby_poll_s=0.25, homes_client="fuse")
+    spec = planned(replace(TOPOLOGY, workbench=workbench))["workbench-1"]
+    assert spec.environment == {
+        "NODE_NAME": "workbench-1",
+        "HUB_MODE": "active-passive",
+        "TAKEOVER": "first-holder",
+        "STANDBY_POLL_S": "0.25",
+        "HOMES_SERVER": "storage:/export",
+        "HOMES_CLIENT": "fuse",
+    }
+    assert spec.secrets["HUB_DB_URL"] == "postgresql://hub:value-of-DB_PASSWORD@database:5432/hub"
+    assert spec.capabilities == ("SYS_ADMIN",)
+    assert spec.devices == ("/dev/fuse",)
+    assert spec.security_options == ("apparmor=unconfined", "seccomp=unconfined")
+    assert spec.depends_on == ("database", "storage")
+
+
+def test_nodes_differ_in_name_and_address_only() -> None:
+    first, second = (planned()[name] for name in jupyterhub.names(TOPOLOGY))
+    environment = {**second.environment, "NODE_NAME": first.name}
+    assert replace(second, name=first.name, host_number=first.host_number, environment=environment) == first
+
+
+def test_the_active_probe_asks_the_page_that_the_balancer_checks() -> None:
+    argv = active_probe(TOPOLOGY)
+    assert argv[0] == "python3"
+    assert "'http://127.0.0.1:8002/active'" in argv[-1]
+
+
+@pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1)])
+def test_the_active_probe_exits_0_for_a_200_only(status: int, code: int) -> None:
+    server = (
+        "import http.server, subprocess, sys, threading\n"
+        "class H(http.server.BaseHTTPRequestHandler):\n"
+        f"    def do_GET(self): self.send_response({status}); self.end_headers()\n"
+        "    def log_message(self, *a): pass\n"
+        "s = http.server.HTTPServer(('127.0.0.1', 0), H)\n"
+        "threading.Thread(target=s.serve_forever, daemon=True).start()\n"
+        "sys.exit(subprocess.run([sys.executable, *[a.replace(':8002', f':{s.server_port}') for a in sys.argv[2:]]],\n"
+        "                        stderr=subprocess.DEVNULL).returncode)\n"
+    )
+    assert subprocess.run(["python3", "-c", server, *active_probe(TOPOLOGY)], check=False).returncode == code
+
+
+# -- postgresql ----------------------------------------------------------------------------------------------------
+
+
+def test_database_settings_are_arguments_in_their_units() -> None:
+    database = Database(keepalives_idle_s=7, keepalives_interval_s=3, keepalives_count=5, user_timeout_s=9)
+    assert postgresql.settings(database) == (
+        "-c",
+        "tcp_keepalives_idle=7",
+        "-c",
+        "tcp_keepalives_interval=3",
+        "-c",
+        "tcp_keepalives_count=5",
+        "-c",
+        "tcp_user_timeout=9000",
+    )
+
+
+def test_the_database_keeps_its_data_on_a_volume() -> None:
+    spec = planned()["database"]
+    assert spec.mounts == (Mount(volume="database", path="/var/lib/postgresql/data"),)
+    assert spec.environment == {"DB_NAME": "hub", "DB_USER": "hub"}
+
+
+# -- ganesha -------------------------------------------------------------------------------------------------------
+
+
+def test_storage_gets_what_ganesha_needs() -> None:
+    spec = planned(replace(TOPOLOGY, storage=Storage(grace_period_s=15)))["storage"]
+    assert spec.environment == {"NFS_GRACE_PERIOD_S": "15"}
+    assert spec.mounts == (Mount(volume="homes", path="/export"),)
+    assert spec.capabilities == ("DAC_READ_SEARCH",)
+    assert spec.security_options == ("seccomp=unconfined",)
+
+
+def run_readback(export: Path) -> subprocess.CompletedProcess[str]:
+    container, (shell, option, script) = readback(TOPOLOGY)
+    assert container == "storage"
+    assert script.count("/export") == 1
+    argv = [shell, option, script.replace("/export", str(export))]
+    return subprocess.run(argv, capture_output=True, text=True, check=False)
+
+
+def test_readback_prints_user_and_value_and_skips_torn_lines(tmp_path: Path) -> None:
+    for user, text in {"user-1": "1\n2\n", "user 2": "7\n\n8 9\n\x00\x00\n10\n"}.items():
+        (tmp_path / user).mkdir()
+        (tmp_path / user / "saves.log").write_text(text)
+    (tmp_path / "saved-nothing").mkdir()
+    answer = run_readback(tmp_path)
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert sorted(answer.stdout.splitlines()) == ["user 2,10", "user 2,7", "user-1,1", "user-1,2"]
+
+
+def test_readback_of_no_homes_is_empty(tmp_path: Path) -> None:
+    answer = run_readback(tmp_path)
+    assert (answer.returncode, answer.stdout) == (0, "")
+
+
+def test_readback_that_could_not_read_everything_fails(tmp_path: Path) -> None:
+    (tmp_path / "user-1" / "saves.log").mkdir(parents=True)  # a folder: root reads any file
+    assert run_readback(tmp_path).returncode != 0
+    assert run_readback(tmp_path / "missing").returncode != 0
+
+
+# -- client --------------------------------------------------------------------------------------------------------
+
+
+def test_the_client_talks_and_reaches_the_balancer_by_address() -> None:
+    spec = planned()["client"]
+    assert (spec.role, spec.image, spec.conversation) == ("client", "client", True)
+    assert spec.command == ("python3", "-m", "harness.load")
+    assert spec.capabilities == ("SYS_NICE",)
+    assert spec.environment == {"PLATFORM_URL": "http://10.71.4.5"}
+    assert spec.depends_on == ("load-balancer",)

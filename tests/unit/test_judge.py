@@ -1,0 +1,173 @@
+"""Every reason for a verdict, one change to a sound run at a time."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+import pytest
+from analysis_runs import (
+    PROMISE,
+    fault_events,
+    grid_probes,
+    history,
+    op,
+    probes_frame,
+    record,
+    saved_frame,
+    twelve_users,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.analysis import Measures, analyse
+from harness.core.history import EventKind, History
+from harness.core.model import Objectives, Promise, Recovery, SessionOutcome
+from harness.core.verdict import Outcome
+
+Events = list[tuple[float, EventKind, dict[str, Any]]]
+
+
+def sound(**changes: Any) -> Measures:
+    """A small run that keeps its promise, with one thing changed."""
+    run = twelve_users(users=2)
+    promise = changes.pop("promise", PROMISE)
+    topology = replace(run.topology, promises={"node-kill": promise} if promise else {})
+    events = changes.pop("events", history(fault_events(5, 30), readback=len(changes.get("saved", run.saved))))
+    objectives = changes.pop("objectives", Objectives())
+    experiment = replace(run.experiment, objectives=objectives)
+    return analyse(replace(run, topology=topology, history=events, experiment=experiment, **changes))
+
+
+def events(faults: Events | None = None, **changes: Any) -> History:
+    run = twelve_users(users=2)
+    return history(fault_events(5, 30) if faults is None else faults, **({"readback": len(run.saved)} | changes))
+
+
+def test_a_kept_promise_passes() -> None:
+    verdict = sound().verdict
+    assert verdict.outcome is Outcome.PASS, verdict.reasons
+    assert [check.name for check in verdict.checks] == [
+        "recovers", "session outcome", "log-in kept", "outage of log_in", "outage of start_session", "outage of work",
+        "outage of save", "outage of reconnect", "acknowledged writes lost",
+    ]  # fmt: skip
+
+
+def test_no_promise_and_no_objectives_prove_nothing() -> None:
+    verdict = sound(promise=None).verdict
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert "nothing to judge by" in verdict.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("promise", "broken"),
+    [
+        (replace(PROMISE, recovers=Recovery.UNAFFECTED), "recovers"),
+        (replace(PROMISE, session_outcome=SessionOutcome.KEPT), "session outcome"),
+        (replace(PROMISE, outage_at_most_s=3.8), "outage of start_session"),  # 4.00 s, the others 3.0 and 3.5 s
+    ],
+)
+def test_a_broken_promise_fails(promise: Promise, broken: str) -> None:
+    verdict = sound(promise=promise).verdict
+    assert verdict.outcome is Outcome.FAIL
+    assert [check.name for check in verdict.checks if not check.kept] == [broken]
+    assert broken in verdict.reasons[0]
+
+
+def test_recovery_by_repair_breaks_by_design_but_not_the_bound() -> None:
+    # undone at 6: everything comes back after the repair began
+    measures = sound(events=events(fault_events(5, 6)), promise=replace(PROMISE, outage_at_most_s=1))
+    assert [check.name for check in measures.verdict.checks if not check.kept] == ["recovers"]
+    by_repair = replace(PROMISE, recovers=Recovery.BY_REPAIR)
+    assert sound(events=events(fault_events(5, 6)), promise=by_repair).verdict.outcome is Outcome.PASS
+
+
+def test_an_outage_that_does_not_end_breaks_every_bound() -> None:
+    probes = probes_frame(grid_probes({"work": (5.0, 99.0)}))
+    verdict = sound(probes=probes, promise=replace(PROMISE, outage_at_most_s=9999)).verdict
+    assert [check.name for check in verdict.checks if not check.kept] == ["recovers", "outage of work"]
+    assert "not_recovered (work)" in verdict.reasons[0]
+
+
+def test_lost_sessions_and_lost_writes() -> None:
+    none = Objectives(writes_lost_at_most=0, sessions_lost_at_most=0)
+    assert sound(promise=None, objectives=none).verdict.outcome is Outcome.PASS
+    lost = analyse(twelve_users(users=2, lose_user=True, promise=None, objectives=none)).verdict
+    assert [(c.source, c.name, c.observed) for c in lost.checks if not c.kept] == [
+        ("objective", "sessions lost", "1 of 2")
+    ]
+    run = twelve_users(users=2)
+    verdict = sound(saved=run.saved.iloc[1:]).verdict
+    assert verdict.outcome is Outcome.FAIL
+    assert verdict.reasons[0].startswith("promise acknowledged writes lost: expected at most 0, observed 1 of ")
+    assert "value 1 of u00" in verdict.reasons[0]
+
+
+def test_having_to_log_in_again_breaks_log_in_kept() -> None:
+    run = twelve_users(users=2)
+    again = op(8, capability="log_in", rung="log_in", user="u00", session="s00")
+    operations = record([again]).operations.assign(seq=99_999)
+    both = pd.concat([run.operations, operations], ignore_index=True)
+    assert [c.name for c in sound(operations=both).verdict.checks if not c.kept] == ["log-in kept"]
+    assert sound(operations=both, promise=replace(PROMISE, log_in_kept=False)).verdict.outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize(
+    ("changed", "doubt"),
+    [
+        ({"events": events(steady=False)}, "the steady state was not reached: log_in failed for 60 s"),
+        ({"events": events(extra=[(35, EventKind.INTERRUPTED, {"by": "Ctrl-C"})])}, "interrupted by Ctrl-C"),
+        ({"events": events([])}, "was not injected"),
+        ({"events": events(fault_events(5, 30, inject={"ok": False, "message": "no process"}))}, "no process"),
+        ({"events": events(fault_events(5, 30, confirm={"ok": False, "message": "still runs"}))}, "still runs"),
+        ({"events": events(fault_events(5, 30, confirm={"evidence": {}}))}, "has no proof that it was in force"),
+        ({"events": events(fault_events(5, 30, undo={"ok": False}))}, "was not undone"),
+        ({"events": events(fault_events(5, 30, confirm_recovery={"ok": False}))}, "has no proof that it was undone"),
+        ({"events": events(readback=None)}, "were not read back"),
+        ({"probes": probes_frame([p for p in grid_probes({}) if p.capability != "save"])}, "too few probes of save: 0"),
+        ({"probes": probes_frame(grid_probes({}, period=2.5))}, "too few probes of log_in: 16, needed 20"),
+        ({"probes": probes_frame(grid_probes({"work": (1.0, 2.0)}))}, "1 outage(s) of work outside any fault"),
+        ({"probes": probes_frame(grid_probes({}, until=20))}, "no probe of log_in was sent for 20.1 s"),
+        ({"probes": probes_frame([replace(p, due_ns=p.due_ns - 10**9) for p in grid_probes({})])}, "were sent late"),
+        ({"operations": record([op(1)]).operations}, "only 1 of 2 users had a session that worked"),
+        ({"operations": record([op(1)]).operations}, "1 session(s) not observed for the last 10 s, the first s1"),
+    ],
+)  # fmt: skip
+def test_doubts_make_a_run_inconclusive(changed: dict[str, Any], doubt: str) -> None:
+    verdict = sound(**changed).verdict
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert any(doubt in reason for reason in verdict.reasons), verdict.reasons
+
+
+def test_what_was_not_measured_is_a_doubt_and_no_broken_promise() -> None:
+    assert analyse(record(events=history(steady=False))).verdict.checks == ()
+    assert analyse(record(events=history(fault_events(5, 30), readback=None))).verdict.checks == ()
+
+
+def test_errors_come_before_everything() -> None:
+    broke = (20.0, EventKind.ERROR, {"type": "PeerError", "message": "the agent stopped answering"})
+    verdict = sound(events=events(steady=False, extra=[broke])).verdict
+    assert (verdict.outcome, verdict.reasons) == (Outcome.ERROR, ("PeerError: the agent stopped answering",))
+    assert sound(events=events(readback=3)).verdict.outcome is Outcome.ERROR
+    assert sound(saved=saved_frame(), events=events(readback=0)).verdict.outcome is Outcome.FAIL
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.data())
+def test_a_run_that_ended_anywhere_is_judged_and_never_passes(data: st.DataObject) -> None:
+    whole = events().events
+    kept = data.draw(st.integers(0, len(whole) - 4))  # before the end of the fault's life cycle
+    run = record([op(1)], events=History(whole[:kept]), users=1) if data.draw(st.booleans()) else None
+    measures = analyse(run or record(events=History(whole[:kept])))
+    assert measures.verdict.outcome is Outcome.INCONCLUSIVE
+    json.dumps(measures.to_json_dict(), allow_nan=False)
+
+
+def test_a_control_run_passes_without_any_fault() -> None:
+    run = record(
+        [op(t) for t in range(-5, 40)], grid_probes({}), events=history(), faults=0,
+        promise=replace(PROMISE, recovers=Recovery.UNAFFECTED, session_outcome=SessionOutcome.UNDISTURBED),
+    )  # fmt: skip
+    assert analyse(run).verdict.outcome is Outcome.PASS

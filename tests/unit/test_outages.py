@@ -1,0 +1,225 @@
+"""The interval estimator against vectors worked out by hand and against simulated outages of known length."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from analysis_runs import fault_events, grid_probes, history, ns, probe, probes_frame, record
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.analysis import RunRecord, analyse
+from harness.analysis.facts import read_facts
+from harness.analysis.outages import CapabilityMeasures, measure_probes
+from harness.analysis.record import probes_of
+from harness.core.history import History
+from harness.core.model import Recovery
+from harness.core.rows import ProbeSample
+
+
+def work(probes: Sequence[ProbeSample], *, events: History | None = None, **changes: Any) -> CapabilityMeasures:
+    return work_of(record((), probes, events=events or history(fault_events(5, 30)), **changes))
+
+
+def work_of(run: RunRecord) -> CapabilityMeasures:
+    measured = measure_probes(probes_of(run), read_facts(run), run.experiment.steady_state_s)
+    return next(one for one in measured if one.capability == "work")
+
+
+def grid(
+    bad: Callable[[float], bool] = lambda t: False, *, until: float = 40.0, period: float = 0.1
+) -> list[ProbeSample]:
+    times = [index * period for index in range(round(-5 / period), round(until / period))]
+    return [probe(t, ok=int(not bad(t))) for t in times]
+
+
+def test_a_kill_has_the_edges_of_the_probes_around_it() -> None:
+    # good until 4.9, bad 5.0 to 7.9 (each fails after 1 ms), good from 8.0 (answered at 8.001)
+    one = work(grid(lambda t: 4.95 < t < 7.95))
+    (outage,) = one.outages
+    assert (outage.start_lower_ns, outage.start_upper_ns) == (ns(4.9), ns(5.001))
+    assert (outage.end_lower_ns, outage.end_upper_ns) == (ns(7.9), ns(8.001))
+    assert outage.seconds == pytest.approx((7.9 + 8.001) / 2 - (4.9 + 5.001) / 2)
+    assert outage.seconds_lower == pytest.approx(2.899)
+    assert outage.seconds_upper == pytest.approx(3.101)
+    assert (outage.during_fault, outage.recovery, one.recovery) == (0, Recovery.BY_DESIGN, Recovery.BY_DESIGN)
+    assert one.samples == 400
+    assert one.success_ratio == pytest.approx(370 / 400)
+    assert one.availability == pytest.approx(1 - outage.seconds / 40)
+    assert one.latency_p50_s == pytest.approx(0.001)
+    assert one.slow_above_s == 0.005  # 4 x 1 ms is below the least threshold
+    assert one.longest_gap_s == pytest.approx(0.1)
+
+
+def test_a_stall_ends_when_what_hung_is_answered_not_when_the_last_probe_failed() -> None:
+    # stalled from 5 to 8, deadline 2 s: sent before 6.0 they fail at the deadline, after it they are answered at 8.0
+    rows = []
+    for row in grid():
+        t = (row.send_ns - ns(0)) / 1e9
+        if 4.95 < t < 5.95:
+            rows.append(replace(row, ok=0, end_ns=ns(t + 2), detail="deadline"))
+        elif 5.95 < t < 7.95:
+            rows.append(replace(row, end_ns=ns(8.0005)))
+        else:
+            rows.append(row)
+    (outage,) = work(rows).outages
+    assert (outage.start_lower_ns, outage.start_upper_ns) == (ns(4.9), ns(5.001))
+    assert (outage.end_lower_ns, outage.end_upper_ns) == (ns(7.9), ns(8.0005))
+
+
+def test_slow_answers_alone_are_no_outage() -> None:
+    rows = [replace(row, end_ns=row.send_ns + 400_000_000) if row.send_ns > ns(5) else row for row in grid()]
+    assert work(rows).outages == ()
+
+
+def test_two_outages_of_one_run_stay_apart() -> None:
+    one = work(grid(lambda t: 4.95 < t < 5.95 or 9.95 < t < 10.45))
+    first, second = one.outages
+    assert (first.start_lower_ns, first.end_upper_ns) == (ns(4.9), ns(6.001))
+    assert (second.start_lower_ns, second.end_upper_ns) == (ns(9.9), ns(10.501))
+    assert one.longest == first
+
+
+def test_a_success_that_overlaps_the_next_failure_does_not_end_an_outage() -> None:
+    # 5.0 fails, 5.1 is answered only at 5.25, 5.2 fails: nothing shows that it was up in between
+    rows = [row for row in grid() if not ns(4.95) < row.send_ns < ns(5.25)]
+    rows += [probe(5.0, ok=0), probe(5.1, 5.25), probe(5.2, ok=0)]
+    assert len(work(rows).outages) == 1
+    # answered at 5.15 it was
+    rows[-2] = probe(5.1, 5.15)
+    assert len(work(rows).outages) == 2
+
+
+def test_an_outage_that_never_ends_has_no_upper_bound() -> None:
+    one = work(grid(lambda t: t > 4.95))
+    (outage,) = one.outages
+    assert not outage.ended
+    assert (outage.end_upper_ns, outage.seconds_upper, outage.recovery) == (None, None, Recovery.NOT_RECOVERED)
+    assert outage.end_ns == ns(40)
+    assert outage.seconds_lower == pytest.approx(39.9 - 5.001)
+    assert one.availability == pytest.approx(1 - (40 - 4.9505) / 40)
+
+
+@pytest.mark.parametrize(
+    ("undo", "recovery"), [(30, Recovery.BY_DESIGN), (7, Recovery.BY_REPAIR), (7.95, Recovery.BY_REPAIR)]
+)
+def test_back_before_the_repair_is_by_design_and_a_doubtful_edge_is_not(undo: float, recovery: Recovery) -> None:
+    one = work(grid(lambda t: 4.95 < t < 7.95), events=history(fault_events(5, undo)))
+    assert [outage.recovery for outage in one.outages] == [recovery]
+
+
+def test_an_outage_belongs_to_the_last_fault_before_it() -> None:
+    faults = [*fault_events(5, 8), *fault_events(15, 30, index=1)]
+    one = work(grid(lambda t: 2.95 < t < 3.45 or 9.95 < t < 10.45 or 15.05 < t < 16), events=history(faults), faults=2)
+    assert [outage.during_fault for outage in one.outages] == [None, 0, 1]
+    assert [outage.recovery for outage in one.outages][1:] == [Recovery.BY_REPAIR, Recovery.BY_DESIGN]
+
+
+def test_a_request_in_flight_at_the_injection_belongs_to_the_fault() -> None:
+    # usual latency 50 ms; sent at 4.97, reset by the kill at 5.0
+    rows = [replace(row, end_ns=row.send_ns + 50_000_000) for row in grid(lambda t: False, period=0.1)]
+    rows = [row for row in rows if not ns(4.95) < row.send_ns < ns(6)]
+    rows += [probe(4.97, 5.0, ok=0), *(probe(5 + i / 10, ok=0) for i in range(1, 10))]
+    (outage,) = work(rows).outages
+    assert outage.during_fault == 0
+    assert (outage.start_lower_ns, outage.start_upper_ns) == (ns(4.9), ns(5.0))
+
+
+def test_without_good_probes_before_it_an_outage_began_with_the_window_at_the_latest() -> None:
+    rows = [row for row in grid(lambda t: t < 7.95) if row.send_ns >= ns(0.5)]
+    (outage,) = work(rows).outages
+    assert outage.start_lower_ns == ns(0)
+    assert outage.during_fault is None
+
+
+def test_no_probes_and_no_window_measure_nothing() -> None:
+    empty = work([])
+    assert (empty.samples, empty.availability, empty.latency_p99_s, empty.longest) == (0, None, None, None)
+    assert work(grid(), events=history(steady=False)).availability is None
+
+
+def test_lateness_and_gaps_of_the_instrument_are_measured() -> None:
+    rows = [replace(row, due_ns=row.send_ns - 200_000_000) for row in grid() if not ns(20) <= row.send_ns < ns(25)]
+    one = work(rows)
+    assert one.lateness_p99_s == pytest.approx(0.2)
+    assert one.longest_gap_s == pytest.approx(5.1)
+
+
+# -- simulated outages ---------------------------------------------------------------------------------------------
+
+periods = st.sampled_from([0.05, 0.1, 0.25])
+services = st.floats(0.0005, 0.12)
+starts = st.floats(5.0, 6.0)
+
+
+def near(low: float, value: float, high: float) -> bool:
+    return low - 1e-6 <= value <= high + 1e-6
+
+
+def covers(one: CapabilityMeasures, begin: float, end: float) -> bool:
+    (outage,) = one.outages
+    assert outage.end_upper_ns is not None
+    assert outage.seconds_upper is not None
+    return (
+        near(outage.start_lower_ns, ns(begin), outage.start_upper_ns + 2)
+        and near(outage.end_lower_ns, ns(end), outage.end_upper_ns + 2)
+        and near(outage.seconds_lower, end - begin, outage.seconds_upper)
+        and near(outage.seconds_lower, outage.seconds, outage.seconds_upper)
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(period=periods, service=services, phase=st.floats(0, 1), begin=starts, length=st.floats(0.6, 4))
+def test_bounds_contain_a_kill(period: float, service: float, phase: float, begin: float, length: float) -> None:
+    rows, end = [], begin + length
+    for index in range(math.ceil(-5 / period), math.floor(14 / period)):
+        t = (index + phase) * period
+        if begin <= t < end:
+            rows.append(probe(t, t + 0.0002, ok=0, detail="refused"))
+        elif t < begin < t + service:
+            rows.append(probe(t, begin, ok=0, detail="reset"))
+        else:
+            rows.append(probe(t, t + service))
+    assert covers(work(rows, events=history(fault_events(4.9, 13), drain=14)), begin, end)
+
+
+@settings(max_examples=40, deadline=None)
+@given(period=periods, service=services, phase=st.floats(0, 1), begin=starts, length=st.floats(1.2, 4))
+def test_bounds_contain_a_stall(period: float, service: float, phase: float, begin: float, length: float) -> None:
+    rows, end, deadline = [], begin + length, 0.8
+    for index in range(math.ceil(-5 / period), math.floor(14 / period)):
+        t = (index + phase) * period
+        done = t + service
+        if t < begin < done:
+            done = end + (done - begin)
+        elif begin <= t < end:
+            done = end + service
+        rows.append(probe(t, done) if done - t <= deadline else probe(t, t + deadline, ok=0, detail="deadline"))
+    assert covers(work(rows, events=history(fault_events(4.9, 13), drain=14)), begin, end)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.data())
+def test_any_samples_give_an_availability_and_their_order_does_not_matter(data: st.DataObject) -> None:
+    samples = st.tuples(st.floats(-5, 40), st.floats(0, 5), st.integers(0, 1))
+    rows = [probe(t, t + lasted, ok=ok) for t, lasted, ok in data.draw(st.lists(samples, max_size=60))]
+    one = work(rows)
+    assert one.availability is None or 0 <= one.availability <= 1
+    for outage in one.outages:
+        assert outage.start_lower_ns <= outage.start_upper_ns
+        assert outage.end_upper_ns is None or outage.end_lower_ns <= outage.end_upper_ns
+    for before, after in zip(one.outages, one.outages[1:], strict=False):
+        assert before.end_ns <= after.start_ns
+    run = record((), rows)
+    shuffled = probes_frame(rows).sample(frac=1, random_state=data.draw(st.integers(0, 99)))
+    assert work_of(replace(run, probes=shuffled)) == one
+
+
+def test_every_capability_is_measured_by_its_own_probes() -> None:
+    measures = analyse(record((), grid_probes({"save": (5.0, 7.0)})))
+    assert [len(one.outages) for one in measures.capabilities] == [0, 0, 0, 1, 0]
+    assert measures.worst_recovery is Recovery.BY_DESIGN

@@ -1,0 +1,254 @@
+"""The whole pipeline on the fake runtime and the fake clock: from the files to the verdict and the report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.analysis import Measures
+from harness.core.clock import FakeClock
+from harness.core.history import EventKind, FaultStep, Phase, read_history
+from harness.core.model import Experiment, Fault, Topology
+from harness.core.verdict import Outcome
+from harness.errors import RecordError, RunInterrupted, UsageError
+from harness.faults.base import Evidence, Host, State
+from harness.faults.machines import Kill
+from harness.faults.registry import FAULTS
+from harness.run.artifacts import RunFolder
+from harness.run.experiment import run_experiment
+from harness.runtime.fake import Behaviour, FakeRuntime
+from harness.spec.loader import load_experiment, load_topology
+
+ROOT = Path(__file__).resolve().parents[2]
+NO_TAKEOVER = ROOT / "tests/e2e/topologies/active-passive-no-takeover.yaml"
+
+
+@dataclass
+class Recorder:
+    """A watcher that keeps what it was told."""
+
+    notes: list[str] = field(default_factory=list)
+    phases: list[Phase] = field(default_factory=list)
+
+    def phase(self, phase: Phase, detail: str, seconds: float | None) -> None:
+        self.phases.append(phase)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def snapshot(self, snapshot: Mapping[str, Any]) -> None:
+        assert snapshot["users"]
+
+
+@dataclass
+class Result:
+    folder: RunFolder
+    measures: Measures
+    runtime: FakeRuntime
+    watcher: Recorder
+
+    @property
+    def outcome(self) -> Outcome:
+        return self.measures.verdict.outcome
+
+    def steps(self) -> list[str]:
+        return [e.data["step"] for e in read_history(self.folder.history).of(EventKind.FAULT)]
+
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def topology() -> Topology:
+    return load_topology(ROOT / "topologies/active-passive.yaml")
+
+
+@pytest.fixture
+def node_kill() -> Experiment:
+    return load_experiment(ROOT / "experiments/node-kill.yaml", list(FAULTS))
+
+
+@pytest.fixture
+def run(tmp_path: Path, topology: Topology, node_kill: Experiment) -> Run:
+    def go(behaviour: Behaviour | None = None, *, on: Topology = topology, what: Experiment = node_kill) -> Result:
+        clock, watcher = FakeClock(), Recorder()
+        runtime = FakeRuntime(clock, on, behaviour)
+        folder, measures = run_experiment(
+            runtime=runtime, topology=on, experiment=what, results=tmp_path, watcher=watcher, seed=7, clock=clock
+        )
+        return Result(folder, measures, runtime, watcher)
+
+    return go
+
+
+def test_active_passive_keeps_its_promise_when_a_node_dies(run: Run) -> None:
+    result = run()
+    assert result.outcome is Outcome.PASS, result.measures.verdict.reasons
+    assert result.steps() == [step.value for step in FaultStep]
+    assert {row.outcome.value for row in result.measures.sessions} == {"restarted"}
+    assert len(result.measures.sessions) == 12
+    log_in = next(one for one in result.measures.capabilities if one.capability == "log_in")
+    (outage,) = log_in.outages
+    assert outage.recovery.value == "by_design"
+    assert outage.seconds_upper is not None
+    assert outage.seconds_lower <= 3.0 <= outage.seconds_upper  # the fake standby takes over after exactly 3 s
+    assert result.measures.writes.lost == 0
+    assert result.runtime.deployments[0].removed
+
+
+def test_every_artefact_of_the_design_is_written_and_analysis_alone_rebuilds_it(run: Run) -> None:
+    result = run()
+    derived = ("measures.json", "verdict.json", "outages.csv", "sessions.csv", "report.html", "junit.xml")
+    recorded = (
+        "run.json",
+        "spec.resolved.yaml",
+        "history.jsonl",
+        "operations.parquet",
+        "probes.parquet",
+        "harness.log",
+    )
+    path = result.folder.path
+    assert all((path / name).stat().st_size for name in (*derived, *recorded))
+    assert (path / "containers/workbench-0/log").read_text() == "workbench-0 said nothing\n"
+    assert (path.parents[2] / "latest").resolve() == path
+    before = json.loads((path / "measures.json").read_text())
+    for name in derived:
+        (path / name).unlink()
+    RunFolder.existing(path).analyse()
+    assert json.loads((path / "measures.json").read_text()) == before
+
+
+def test_a_standby_that_never_takes_over_breaks_the_promise(run: Run) -> None:
+    result = run(on=load_topology(NO_TAKEOVER), what=replace_name("node-kill"))
+    assert result.outcome is Outcome.FAIL
+    assert result.measures.worst_recovery.value == "by_repair"
+    assert any("by_repair" in reason for reason in result.measures.verdict.reasons)
+
+
+def replace_name(name: str) -> Experiment:
+    return load_experiment(ROOT / f"experiments/{name}.yaml", list(FAULTS))
+
+
+def test_a_lost_acknowledged_write_fails(run: Run) -> None:
+    result = run(Behaviour(lose_save=True))
+    assert result.outcome is Outcome.FAIL
+    assert result.measures.writes.lost == 1
+
+
+def test_a_lost_row_is_an_error_not_silence(run: Run) -> None:
+    result = run(Behaviour(lose_row=True))
+    assert result.outcome is Outcome.ERROR
+    assert any("SHA-256" in reason for reason in result.measures.verdict.reasons)
+
+
+class Toothless(Kill):
+    """A kill that does nothing and does not say so."""
+
+    def inject(self, host: Host, state: State) -> None:
+        """Nothing."""
+
+
+def test_a_fault_without_effect_is_inconclusive_and_still_undone(run: Run) -> None:
+    result = run(Behaviour(faults={"kill": Toothless()}))
+    assert result.outcome is Outcome.INCONCLUSIVE
+    assert result.steps() == ["prepare", "inject", "confirm"]
+    assert any("is alive" in reason for reason in result.measures.verdict.reasons)
+    assert any(note.startswith("undone: kill") for note in result.watcher.notes)
+
+
+class Unconfirmed(Kill):
+    """A kill whose recovery can't be seen."""
+
+    def confirm_recovery(self, host: Host, state: State) -> Evidence:
+        return Evidence(False, "nobody knows")
+
+
+def test_a_recovery_of_the_fault_that_cannot_be_seen_is_inconclusive(run: Run) -> None:
+    assert run(Behaviour(faults={"kill": Unconfirmed()})).outcome is Outcome.INCONCLUSIVE
+
+
+def test_no_steady_state_is_inconclusive_and_nothing_is_broken(run: Run) -> None:
+    result = run(Behaviour(steady=False))
+    assert result.outcome is Outcome.INCONCLUSIVE
+    assert result.steps() == []
+    assert any("0 of 12 people work" in reason for reason in result.measures.verdict.reasons)
+
+
+def test_a_container_that_never_gets_ready_is_an_error_with_its_log(run: Run) -> None:
+    result = run(Behaviour(never_ready="database"))
+    assert result.outcome is Outcome.ERROR
+    assert any("database was not ready" in reason for reason in result.measures.verdict.reasons)
+    assert any("boom" in note for note in result.watcher.notes)
+    assert result.runtime.deployments[0].removed
+
+
+def test_an_interruption_in_mid_fault_undoes_it_and_is_inconclusive(run: Run, node_kill: Experiment) -> None:
+    def interrupt_while_the_node_is_away(_now_ns: int) -> None:
+        if stopped():
+            raise RunInterrupted("SIGINT")
+
+    behaviour = Behaviour(on_sleep=interrupt_while_the_node_is_away)
+    clock_of: list[FakeRuntime] = []
+
+    def stopped() -> bool:
+        return bool(clock_of and clock_of[0].deployments[0].platform.stopped_ns)
+
+    original = FakeRuntime.open
+
+    def open_and_remember(self: FakeRuntime, run_id: str, topology: str, *, keep: bool = False) -> Any:
+        clock_of.append(self)
+        return original(self, run_id, topology, keep=keep)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FakeRuntime, "open", open_and_remember)
+        result = run(behaviour)
+    assert result.outcome is Outcome.INCONCLUSIVE
+    assert any("SIGINT" in reason for reason in result.measures.verdict.reasons)
+    platform = result.runtime.deployments[0].platform
+    assert not platform.stopped_ns, "the killed node was not started again"
+    assert result.runtime.deployments[0].removed
+
+
+def test_a_control_run_without_fault_has_no_outage(run: Run, node_kill: Experiment) -> None:
+    result = run(what=replace(node_kill, faults=()))
+    assert not result.measures.outages
+    assert {row.outcome.value for row in result.measures.sessions} == {"undisturbed"}
+
+
+def test_more_users_than_the_memory_carries_is_said_before_anything_starts(run: Run, node_kill: Experiment) -> None:
+    crowd = replace(node_kill, load=replace(node_kill.load, users=5000))
+    with pytest.raises(UsageError, match=r"5000 users do not fit .* active-passive carries 1\d\d at the most"):
+        run(what=crowd)
+
+
+def test_the_same_seed_gives_the_same_rows(run: Run) -> None:
+    first, second = run(), run()
+    rows = [(r.folder.path / "operations.parquet").read_bytes() for r in (first, second)]
+    assert rows[0] == rows[1]
+
+
+def test_a_truncated_history_is_named_with_its_line(run: Run) -> None:
+    result = run()
+    lines = result.folder.history.read_text().splitlines(keepends=True)
+    result.folder.history.write_text("".join(lines[:-2]))
+    with pytest.raises(RecordError, match=rf"history\.jsonl:{len(lines) - 2}: the history was not closed"):
+        RunFolder.existing(result.folder.path).analyse()
+
+
+def test_a_missing_row_file_of_a_whole_run_is_an_error(run: Run) -> None:
+    result = run()
+    (result.folder.path / "probes.parquet").unlink()
+    with pytest.raises(RecordError, match=r"probes\.parquet"):
+        RunFolder.existing(result.folder.path).analyse()
+
+
+def test_two_faults_in_one_timeline(run: Run, node_kill: Experiment) -> None:
+    second = Fault(fault="kill", target="workbench[active]", at_s=60, hold_s=30)
+    result = run(what=replace(node_kill, faults=(*node_kill.faults, second)))
+    log_in = next(one for one in result.measures.capabilities if one.capability == "log_in")
+    assert [outage.recovery.value for outage in log_in.outages] == ["by_design", "by_design"]

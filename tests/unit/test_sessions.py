@@ -1,0 +1,147 @@
+"""The session ledger: each outcome from operations written by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from analysis_runs import fault_events, history, op, record, twelve_users
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.analysis import analyse
+from harness.analysis.sessions import SessionRow
+from harness.core.model import SessionOutcome
+from harness.core.rows import Operation
+
+
+def one(operations: Sequence[Operation], **changes: Any) -> SessionRow:
+    (row,) = analyse(record(operations, **changes)).sessions
+    return row
+
+
+def beats(first: int, last: int, counter: int = 0) -> list[Operation]:
+    """Good work once a second; its counter follows the beat."""
+    return [op(t, expected=counter + i, found=counter + i) for i, t in enumerate(range(first, last))]
+
+
+def test_no_failed_operation_is_undisturbed() -> None:
+    row = one(beats(-5, 40))
+    assert (row.outcome, row.failed, row.operations) == (SessionOutcome.UNDISTURBED, 0, 40)
+    assert (row.disturbed_total_s, row.disturbances) == (0, ())
+    assert (row.node_before, row.node_after, row.on_target) == ("workbench-0", "workbench-0", True)
+
+
+def test_failures_then_the_same_kernel_with_its_memory_is_kept() -> None:
+    failing = [op(6, 8, ok=0, detail="deadline"), op(8, 8.5, ok=0, capability="reconnect", rung="websocket")]
+    back = [op(9, 9.2, capability="reconnect", rung="websocket"), op(9.3, 9.5, expected=11, found=12)]
+    row = one([*beats(-5, 6), *failing, *back, *beats(10, 40, 13)])
+    # found > expected: the kernel ran the cell whose answer was lost
+    assert row.outcome is SessionOutcome.KEPT
+    assert (row.memory_expected, row.memory_found) == (11, 12)
+    assert (row.rung, row.logged_in_again, row.failed) == ("websocket", False, 2)
+    assert row.disturbed_total_s == row.disturbed_longest_s == pytest.approx(3.5)
+
+
+@pytest.mark.parametrize(
+    "first_back",
+    [
+        op(9, 9.5, kernel="k2", node="workbench-1", expected=11, found=0),  # shown by kernel and counter
+        op(9, 9.5, kernel="k2", node="workbench-1"),  # by the kernel alone
+        op(9, 9.5, node="workbench-1", expected=11, found=0),  # by the counter alone
+    ],
+)
+def test_memory_gone_or_another_kernel_is_restarted(first_back: Operation) -> None:
+    later = [replace(row, kernel=first_back.kernel, node="workbench-1") for row in beats(10, 40)]
+    row = one([*beats(-5, 6), op(6, 6.1, ok=0), first_back, *later])
+    assert row.outcome is SessionOutcome.RESTARTED
+    assert (row.node_before, row.node_after) == ("workbench-0", "workbench-1")
+    assert row.disturbed_total_s == pytest.approx(3.5)
+    assert len(row.disturbances) == 1
+
+
+def test_memory_lost_without_any_failed_operation_is_restarted() -> None:
+    row = one([*beats(-5, 6), op(6, 6.05, expected=11, found=0), *beats(7, 40, 1)])
+    assert (row.outcome, row.memory_expected, row.memory_found) == (SessionOutcome.RESTARTED, 11, 0)
+
+
+def test_a_wrong_counter_in_a_failed_answer_is_seen_too() -> None:
+    back = [op(9, 9.1, ok=0, expected=11, found=0, detail="memory"), op(10, 10.05, expected=1, found=1)]
+    row = one([*beats(-5, 6), op(6, 6.1, ok=0), *back, *beats(11, 40, 2)])
+    assert (row.outcome, row.memory_expected, row.memory_found) == (SessionOutcome.RESTARTED, 11, 0)
+    assert row.disturbed_total_s == pytest.approx(4.05)
+
+
+def test_no_good_work_until_the_end_is_lost_even_if_other_things_work() -> None:
+    failing = [op(t, t + 0.1, ok=0) for t in range(6, 38)]
+    row = one([*beats(-5, 6), *failing, op(38, 38.1, capability="log_in", rung="log_in")])
+    assert row.outcome is SessionOutcome.LOST
+    assert row.disturbances[-1].end_ns is None
+    assert row.disturbed_total_s == pytest.approx(34)  # to the end of the observation
+    assert row.logged_in_again
+
+
+def test_a_session_that_never_worked_is_lost() -> None:
+    row = one([op(-5, ok=0, capability="start_session")])
+    assert (row.outcome, row.first_work_ns, row.logged_in_again) == (SessionOutcome.LOST, None, False)
+
+
+def test_two_disturbances_report_their_sum_and_the_longest() -> None:
+    row = one([*beats(-5, 6), op(6, ok=0), *beats(7, 10, 11), op(10, ok=0), op(12, ok=0), *beats(13, 40, 14)])
+    assert len(row.disturbances) == 2
+    assert row.disturbed_total_s == pytest.approx(1.05 + 3.05)
+    assert row.disturbed_longest_s == pytest.approx(3.05)
+
+
+def test_failures_before_the_steady_state_are_no_disturbance() -> None:
+    row = one([op(-10, ok=0, capability="start_session"), *beats(-5, 40)])
+    assert row.outcome is SessionOutcome.UNDISTURBED
+
+
+def test_log_ins_without_a_session_belong_to_the_one_their_user_had() -> None:
+    log_in: dict[str, Any] = {"capability": "log_in", "session": "", "kernel": ""}
+    row = one([op(-8, **log_in), *beats(-5, 6), op(6, ok=0), op(7, 7.5, ok=0, **log_in), *beats(8, 40, 11)])
+    assert (row.outcome, row.logged_in_again) == (SessionOutcome.KEPT, True)
+    assert not one([op(-8, **log_in), *beats(-5, 40)]).logged_in_again  # the first log-in is not "again"
+
+
+def test_on_target_is_where_the_session_was_when_the_fault_came() -> None:
+    moved = [*beats(-5, 4), *[replace(row, node="workbench-1") for row in beats(4, 40, 9)]]
+    row = one(moved)
+    assert (row.on_target, row.node_before) == (False, "workbench-1")
+    faults = [*fault_events(3, 30), *fault_events(20, 30, index=1, targets=["database-0"])]
+    assert one(moved, events=history(faults), faults=2).on_target
+
+
+def test_saves_are_counted_by_session() -> None:
+    saves = [op(t + 0.5, capability="save", expected=t, found=t) for t in (1, 2, 3)]
+    row = one([*beats(-5, 40), *saves])
+    assert (row.saves_acknowledged, row.saves_found, row.saves_lost) == (3, 0, 3)
+    row = one([*beats(-5, 40), *saves], events=history(fault_events(5, 30), readback=None))
+    assert (row.saves_acknowledged, row.saves_found, row.saves_lost) == (3, None, None)
+
+
+def test_twelve_users() -> None:
+    measures = analyse(twelve_users(lose_user=True))
+    counts = {count.outcome: (count.targeted, count.others) for count in measures.session_counts}
+    assert counts[SessionOutcome.RESTARTED] == (11, 0)
+    assert counts[SessionOutcome.LOST] == (1, 0)
+    assert measures.worst_session is SessionOutcome.LOST
+    first = measures.sessions[0]
+    assert (first.user, first.rung, first.node_after) == ("u00", "respawn", "workbench-1")
+    assert first.disturbed_total_s == pytest.approx(4.05)
+
+
+def test_empty_runs_have_no_sessions() -> None:
+    assert analyse(record()).sessions == ()
+    assert analyse(record([op(1, session="", capability="log_in")])).sessions == ()
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.integers(0, 1000))
+def test_the_order_of_rows_does_not_matter(seed: int) -> None:
+    run = twelve_users(users=2)
+    shuffled = replace(run, operations=run.operations.sample(frac=1, random_state=seed))
+    assert analyse(shuffled) == analyse(run)
