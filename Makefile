@@ -35,10 +35,11 @@ chaos: .venv/.ready  ## run EXP (default node-kill) on TOPO: make chaos TOPO=act
 	@$(BIN)/harness run $(TOPO) $(if $(TOPO),$(EXP)) $(ARGS)
 
 test: .venv/.ready lint  ## lint, types, and the tests: unit, integration, e2e
-	$(BIN)/pytest tests
+	$(BIN)/pytest -n auto tests/unit
+	$(BIN)/pytest tests/integration tests/e2e
 
 test-unit: .venv/.ready  ## the tests without Docker, in seconds
-	$(BIN)/pytest tests/unit
+	$(BIN)/pytest -n auto tests/unit
 
 test-integration: .venv/.ready  ## one component or fault in real containers
 	$(BIN)/pytest tests/integration
@@ -52,6 +53,7 @@ lint: .venv/.ready  ## ruff, mypy --strict, import contracts, all spec files
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
+	@$(BIN)/mypy --config-file harness/images/mypy.ini $(addprefix harness/images/workbench/,node_supervisor nfsfuse session_forker node_spawner.py)
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/harness validate
 

@@ -100,9 +100,8 @@ def up(topology: TopologyArgument) -> int:
 
 @app.command()
 def down(
-    which: Annotated[
-        str, typer.Argument(help="A run's id, or a topology's name; everything of ours if left out.")
-    ] = "",
+    which: Annotated[str, typer.Argument(help="A run's id, or a topology's name.")] = "",
+    everything: Annotated[bool, typer.Option("--all", help="Every run on the engine, whoever started it.")] = False,
 ) -> int:
     """Take down what `harness up` (or a run that goes on) left on the engine."""
     from harness.runtime.docker import DockerRuntime
@@ -110,10 +109,11 @@ def down(
     from harness.runtime.janitor import end_run, find_remains
 
     client = connect()
-    chosen = [r for r in find_remains(client) if which in ("", r.run_id, r.topology)]
-    if not chosen and which:
+    chosen = [r for r in find_remains(client) if everything or which in (r.run_id, r.topology)]
+    if not chosen and not everything:
         there = ", ".join(f"{r.run_id} ({r.topology})" for r in find_remains(client)) or "nothing"
-        raise UsageError(f"there is no run or topology {which!r} on the engine; there is: {there}")
+        asked = f"there is no run or topology {which!r} on the engine" if which else "which run?"
+        raise UsageError(f"{asked}; on the engine: {there}", hint="--all takes down every one of them")
     images = DockerRuntime(client).ensure_images(["agent"], lambda *_: None)
     for remains in chosen:
         end_run(client, remains, images["agent"])
@@ -175,7 +175,10 @@ def analyze(folder: Annotated[Path, typer.Argument(help="A run's folder, e.g. re
 def doctor(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is left, change nothing.")] = False,
 ) -> int:
-    """Find what dead runs left on the engine (containers, networks, volumes, faults) and heal it."""
+    """Find what dead runs left on the engine (containers, networks, volumes, faults) and heal it.
+
+    With --dry-run the exit code is 1 if anything was found.
+    """
     from harness.runtime.docker import DockerRuntime
     from harness.runtime.engine import connect
     from harness.runtime.janitor import find_remains, heal

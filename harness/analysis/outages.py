@@ -9,8 +9,7 @@ A probe is *bad* when it failed (a missed deadline is a failure) or was slow; it
   hard failure was sent].
 
 The point estimate is the difference of the midpoints. Against kills and stalls of known length it was within 15 ms at
-100 probes a second, where counting failures misses a stall shorter than the deadline altogether (FINDINGS, "Load and
-timing").
+100 probes a second, where counting failures misses a stall shorter than the deadline altogether.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ __all__ = ["SLOW_AT_LEAST_NS", "SLOW_FACTOR", "CapabilityMeasures", "Edges", "Ou
 Ints = npt.NDArray[np.int64]
 
 #: A success is slow above this many times the p99 latency of the steady state. The estimator needs a threshold above
-#: the p99 plus the time a queue takes to drain (FINDINGS, "Load and timing"); 4 was the ratio in those measurements.
+#: the p99 plus the time a queue takes to drain; against stalls of known length (0.25 to 3 s) 4 was enough.
 SLOW_FACTOR = 4
 #: ... but never below 5 ms: with a p99 under a millisecond the scheduler's own jitter would read as slowness.
 SLOW_AT_LEAST_NS = 5_000_000

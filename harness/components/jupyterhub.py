@@ -38,7 +38,7 @@ def containers(topology: Topology, context: NodeContext) -> tuple[ContainerSpec,
 
 
 def _node(topology: Topology, context: NodeContext, index: int, name: str) -> ContainerSpec:
-    workbench = topology.workbench
+    workbench, database = topology.workbench, topology.database
     return ContainerSpec(
         name=name,
         role=Role.WORKBENCH,
@@ -49,6 +49,12 @@ def _node(topology: Topology, context: NodeContext, index: int, name: str) -> Co
             "HUB_MODE": workbench.mode,
             "TAKEOVER": workbench.takeover,
             "STANDBY_POLL_S": str(workbench.standby_poll_s),
+            "LEASE_TTL_S": str(workbench.lease_ttl_s),
+            "DB_KEEPALIVES_IDLE_S": str(database.keepalives_idle_s),
+            "DB_KEEPALIVES_INTERVAL_S": str(database.keepalives_interval_s),
+            "DB_KEEPALIVES_COUNT": str(database.keepalives_count),
+            "DB_TCP_USER_TIMEOUT_MS": str(database.user_timeout_s * 1000),
+            "SESSION_START": workbench.session_start,
             "HOMES_SERVER": f"{ganesha.NAME}:{ganesha.EXPORT}",
             "HOMES_CLIENT": workbench.homes_client,
         },

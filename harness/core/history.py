@@ -32,7 +32,8 @@ class EventKind(StrEnum):
     PHASE = "phase"  # name: one of Phase
     READY = "ready"  # container, role, seconds
     STEADY = "steady"  # reached: bool, seconds, reason
-    FAULT = "fault"  # index, step: FaultStep, before_ns, after_ns, targets, evidence, ok, message
+    FAULT = "fault"  # index, fault, target, targets, step: FaultStep, before_ns, after_ns, ok, evidence or message
+    ROWS = "rows"  # name, rows, sha256 of the Parquet file
     READBACK = "readback"  # users: number of homes with values, rows: number of values
     INTERRUPTED = "interrupted"  # by
     ERROR = "error"  # type, message, detail
@@ -87,7 +88,7 @@ class History:
 
 
 class HistoryWriter:
-    """Appends events; each is on disk before `append` returns, so that a killed harness leaves what it knew."""
+    """Appends events; the operating system has each before `append` returns: a killed harness leaves what it knew."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
         self._clock = clock

@@ -117,6 +117,13 @@ class Workbench:
     """Who may take the lock: any standby, or only the node that held it first (a standby that never takes over)."""
     standby_poll_s: Period = 0.5
     """How often a standby tries to take the lock."""
+    lease_ttl_s: Annotated[float, Bounds(3)] = 3.0
+    """A holder that the database has not heard for this long loses the lock, even if its kernel still answers the
+    keepalives of a hung node; at least six of its half-second heartbeats."""
+    session_start: Literal["cold", "prewarmed"] = "prewarmed"
+    """cold: every server and kernel executes a fresh interpreter, as stock JupyterHub does. prewarmed: they are forked
+    from one warm parent a node, which has imported everything, as platforms with a session pool do. It decides how much
+    time and processor a node needs until everybody is back after a failure, and how many people fit into its memory."""
     homes_client: Literal["auto", "kernel", "fuse"] = "auto"
     """The NFS client in each node: the kernel's where there is one, else the FUSE client."""
 
@@ -129,8 +136,8 @@ class Database:
 
     product: Literal["postgresql"] = "postgresql"
     keepalives_idle_s: Positive = 2
-    """Idle seconds before the server probes a client; with the two below it decides how soon a dead lock holder is
-    noticed. PostgreSQL's own default (the kernel's 2 h) keeps a cut-off holder's lock until it heals."""
+    """Idle seconds before a silent connection is probed; this and the three below are set on both sides, server and
+    nodes. With PostgreSQL's own default (the kernel's 2 h) neither notices for hours that the other was cut off."""
     keepalives_interval_s: Positive = 1
     keepalives_count: Positive = 3
     user_timeout_s: Positive = 3
@@ -144,9 +151,9 @@ class Storage:
     __pydantic_config__: ClassVar[dict[str, object]] = _STRICT
 
     product: Literal["nfs-ganesha"] = "nfs-ganesha"
-    grace_period_s: Count = 0
-    """Seconds after a restart in which new state is refused so that locks can be reclaimed; 0 suits NFSv3 without
-    locks only."""
+    grace_period_s: Count = 15
+    """Seconds after a restart in which new state is refused so that NFSv4 clients can reclaim their locks. It costs
+    nothing where no client held any (the FUSE client): then the server lifts it at once. 0 never grants it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,7 +228,7 @@ class Fault:
     at_s: Seconds
     """Seconds after the steady state was reached."""
     hold_s: Seconds
-    """Seconds until it is undone; longer than any automatic recovery should take."""
+    """Seconds from its injection until it is undone; longer than any automatic recovery should take."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,6 +244,9 @@ class Load:
     """Each n-th beat also saves (appends to a file in the home, with fsync)."""
     ramp_s: Seconds = 10.0
     """Log-ins are spread over this time."""
+    start_probe_every_s: Annotated[float, Bounds(1)] = 5.0
+    """How often an instrument starts a session of its own. It bounds how exactly an outage of start_session is known,
+    and it costs the platform: 0.4 s of processor a start where sessions are prewarmed, 2.4 s where they are cold."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -46,6 +46,8 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._path = path
         path.touch()
+        whole = path.read_bytes().rpartition(b"\n")
+        path.write_bytes(whole[0] + whole[1])  # a torn last line would swallow the next one
 
     def write(self, entry: Entry) -> None:
         """Durable when this returns."""

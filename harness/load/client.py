@@ -105,6 +105,7 @@ class LoadClient:
             password=plan.password,
             path=str(self._folder / PROBES),
             starts_after_s=plan.ramp_s,
+            start_every_s=plan.start_probe_every_s,
             timeout_s=15,
         )
         # all at once: each waits for a turn of its own, where Locust would let them come in batches once a second

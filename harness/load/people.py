@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+import gevent
+
 from harness.core.clock import to_ns, to_s
 from harness.core.model import Capability
 from harness.core.rows import Operation
@@ -35,6 +37,7 @@ class Plan:
     beat_s: float
     save_every: int
     ramp_s: float
+    start_probe_every_s: float
     seed: int
 
 
@@ -144,10 +147,38 @@ class Person:
                 found = action()
         except FAILURES as error:
             failure = error
+        except gevent.GreenletExit:
+            now_ns = time.monotonic_ns()
+            # the observation ends before the answer: that it was still awaited belongs in the record too
+            self._record_operation(
+                capability,
+                rung,
+                times_ns=(due_ns, send_ns, now_ns),
+                counters=(expected, -1),
+                detail="unanswered at the end",
+            )
+            raise
         end_ns = time.monotonic_ns()
-        ok, detail = classify(send_ns, end_ns, describe(failure) if failure else "", limit_s)
+        _, detail = classify(send_ns, end_ns, describe(failure) if failure else "", limit_s)
         if failure is not None:
             self._client.close()  # a broken connection must not fail the next attempt too
+        times_ns = (due_ns, send_ns, end_ns)
+        self._record_operation(capability, rung, times_ns=times_ns, counters=(expected, found), detail=detail)
+        return failure
+
+    def _record_operation(
+        self,
+        capability: Capability,
+        rung: Rung | None,
+        *,
+        times_ns: tuple[int, int, int],
+        counters: tuple[int, int],
+        detail: str,
+    ) -> None:
+        """Write the row of one operation: `times_ns` are due (0: when it was sent), send and end; `counters` are
+        expected and found."""
+        due_ns, send_ns, end_ns = times_ns
+        expected, found = counters
         self._record(
             Operation(
                 user=self.name,
@@ -156,7 +187,7 @@ class Person:
                 due_ns=due_ns or send_ns,
                 send_ns=send_ns,
                 end_ns=end_ns,
-                ok=ok,
+                ok=int(not detail),
                 node=self._client.node,
                 kernel=self._client.kernel_id,
                 rung=rung.value if rung else "",
@@ -165,7 +196,6 @@ class Person:
                 detail=detail,
             )
         )
-        return failure
 
     def _wait_until(self, due_ns: int) -> bool:
         """Whether the moment came before the run's end. Waits may end early, by up to the event loop's lag."""

@@ -1,4 +1,6 @@
-"""The instruments: open-loop probes of each capability, on fresh connections, attributed at the moment they are sent.
+"""The instruments: open-loop probes of each capability, attributed at the moment they are sent.
+
+Each probe has a connection of its own; those of start_session go on with the log-in of their account.
 
 No probe waits for another, and none for the keeper. gevent rather than threads or asyncio: one client serves users and
 probes, and its timer enforces a total deadline over blocking calls, which a thread can't.
@@ -34,17 +36,14 @@ __all__ = ["Probes", "main", "use_realtime"]
 
 # The period bounds how exactly an outage is known (1/rate + L0/2), the cost bounds the period: an instrument must not
 # be the load. Measured on a node of two cores, one kind at a time: 6%, 10% and 3% of a core. A websocket costs 26 ms
-# (Jupyter Server opens ZeroMQ sockets for each), so one carries reconnect and work; the start of a stock single-user
-# server takes 2.2 s of processor time, so at one in 10 s these are 22% of a core, as much as all others together.
+# (Jupyter Server opens ZeroMQ sockets for each), so one carries reconnect and work. How often a session is started is
+# the experiment's choice (`load.start_probe_every_s`), because it costs so much more.
 LOG_IN_PERIOD_S = 0.25
 SESSION_PERIOD_S = 0.25
 SAVE_PERIOD_S = 0.25
-START_PERIOD_S = 10.0
 
 #: Used in turn, so that a hub that locks one account up does not look like one that is down.
 LOG_IN_ACCOUNTS = 4
-#: As many as can be in flight until the deadline, and one that is being cleaned up.
-START_ACCOUNTS = int(START_PROBE_DEADLINE_S / START_PERIOD_S) + 1
 #: Probe files in the home, written in turn, so that two saves in flight rarely meet in one file.
 SAVE_FILES = 8
 
@@ -58,7 +57,9 @@ _CAPABILITIES = tuple(capability.value for capability in Capability)
 class Probes:
     """All instruments of one run."""
 
-    def __init__(self, base_url: str, password: str, path: Path, *, starts_after_s: float) -> None:
+    def __init__(
+        self, base_url: str, password: str, path: Path, *, starts_after_s: float, start_every_s: float
+    ) -> None:
         self._base_url = base_url
         # people's own first sessions go before those of the instruments: until then these would only slow the ramp
         self._starts_from_ns = time.monotonic_ns() + to_ns(starts_after_s)
@@ -71,7 +72,10 @@ class Probes:
         self._in_flight = gevent.pool.Group()
         self._broken = ""
         self._keeper = Keeper(base_url, "probe-session", password, self._stop)
-        self._accounts = [Account(self._client(f"probe-start-{k}")) for k in range(START_ACCOUNTS)]
+        self._start_every_s = start_every_s
+        # as many as can be in flight until the deadline, and one that is being cleaned up
+        accounts = int(START_PROBE_DEADLINE_S / start_every_s) + 1
+        self._accounts = [Account(self._client(f"probe-start-{k}")) for k in range(accounts)]
         self._log_in_names = itertools.cycle(f"probe-login-{k}" for k in range(LOG_IN_ACCOUNTS))
         self._numbers = itertools.count(1)
 
@@ -84,7 +88,7 @@ class Probes:
         self._spawn(self._upkeep, self._drive, LOG_IN_PERIOD_S, 0.0, self._log_in, lambda: True)
         self._spawn(self._upkeep, self._drive, SESSION_PERIOD_S, 0.06, self._work, self._has_session)
         self._spawn(self._upkeep, self._drive, SAVE_PERIOD_S, 0.15, self._save, self._has_session)
-        self._spawn(self._upkeep, self._drive, START_PERIOD_S, 0.11, self._start_session, self._has_account)
+        self._spawn(self._upkeep, self._drive, self._start_every_s, 0.11, self._start_session, self._has_account)
 
     def snapshot(self) -> Mapping[str, Any]:
         """The state of every capability. Raises `RunError` if an instrument broke: that is not the platform's doing."""
@@ -249,11 +253,15 @@ class _Server:
         self._probes: Probes | None = None
         self._path = ""
 
-    def start(self, base_url: str, password: str, path: str, starts_after_s: float) -> Mapping[str, Any]:
+    def start(
+        self, base_url: str, password: str, path: str, starts_after_s: float, start_every_s: float
+    ) -> Mapping[str, Any]:
         if self._probes is not None:
             raise UsageError("the probes were started before")
         self._path = path
-        self._probes = Probes(base_url, password, Path(path), starts_after_s=starts_after_s)
+        self._probes = Probes(
+            base_url, password, Path(path), starts_after_s=starts_after_s, start_every_s=start_every_s
+        )
         self._probes.start()
         return {}
 

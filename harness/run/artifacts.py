@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Mapping
@@ -78,8 +79,8 @@ class RunFolder:
     def write_run(self, facts: Mapping[str, Any]) -> None:
         self._write_json("run.json", facts)
 
-    def write_rows(self, name: str, data: bytes) -> int:
-        """Check the rows that the client sent and keep them as Parquet; returns their number.
+    def write_rows(self, name: str, data: bytes) -> tuple[int, str]:
+        """Check the rows that the client sent and keep them as Parquet; returns their number and the file's SHA-256.
 
         Raises `RecordError` if any is missing.
         """
@@ -88,14 +89,14 @@ class RunFolder:
         frame = pd.read_csv(BytesIO(body), dtype=_dtypes(row_type), keep_default_na=False)
         if len(frame) != stated or not (frame["seq"].to_numpy() == range(stated)).all():
             raise RecordError(f"{name}: {len(frame)} rows arrived in order where {stated} were written")
-        frame.to_parquet(self.path / f"{name}.parquet", index=False)
-        return stated
+        return stated, self._write_parquet(name, frame)
 
-    def write_saved(self, values: list[SavedValue]) -> None:
+    def write_saved(self, values: list[SavedValue]) -> str:
+        """Keep what the reader found; returns the file's SHA-256."""
         frame = pd.DataFrame(
             {"seq": range(len(values)), "user": [v.user for v in values], "value": [v.value for v in values]}
         )
-        frame.to_parquet(self.path / "saved.parquet", index=False)
+        return self._write_parquet("saved", frame)
 
     def write_container(self, name: str, log: str, inspection: Mapping[str, Any]) -> None:
         folder = self.path / "containers" / name
@@ -111,7 +112,8 @@ class RunFolder:
         # a run that broke or was interrupted early may have no rows; any other must have all of them
         cut_short = bool(history.of(EventKind.ERROR) or history.of(EventKind.INTERRUPTED))
         topology, experiment = load_resolved((self.path / "spec.resolved.yaml").read_text(encoding="utf-8"))
-        frames = {name: self._read_rows(name, may_miss=cut_short) for name in _ROW_TYPES}
+        digests = {event.data["name"]: event.data["sha256"] for event in history.of(EventKind.ROWS)}
+        frames = {name: self._read_rows(name, digests.get(name), may_miss=cut_short) for name in _ROW_TYPES}
         run_file = self.path / "run.json"
         run = json.loads(run_file.read_text(encoding="utf-8")) if run_file.is_file() else {}
         return RunRecord(topology=topology, experiment=experiment, history=history, run=run, **frames)
@@ -125,19 +127,26 @@ class RunFolder:
         as_json = measures.to_json_dict()
         self._write_json("measures.json", as_json)
         self._write_json("verdict.json", as_json["verdict"])
-        pd.DataFrame(as_json["outages"]).to_csv(self.path / "outages.csv", index=False)
-        pd.DataFrame(as_json["sessions"]).to_csv(self.path / "sessions.csv", index=False)
+        pd.DataFrame(measures.outage_rows()).to_csv(self.path / "outages.csv", index=False)
+        pd.DataFrame(measures.session_rows()).to_csv(self.path / "sessions.csv", index=False)
         (self.path / "junit.xml").write_text(render_junit(measures), encoding="utf-8")
         self.report.write_text(render_html(measures), encoding="utf-8")
         return measures
 
-    def _read_rows(self, name: str, *, may_miss: bool) -> pd.DataFrame:
+    def _write_parquet(self, name: str, frame: pd.DataFrame) -> str:
+        path = self.path / f"{name}.parquet"
+        frame.to_parquet(path, index=False)
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+
+    def _read_rows(self, name: str, digest: str | None, *, may_miss: bool) -> pd.DataFrame:
         path = self.path / f"{name}.parquet"
         row_type = _ROW_TYPES[name]
-        if not path.is_file():
+        if not path.is_file() or (digest is None and may_miss):
             if may_miss:
                 return pd.DataFrame(columns=columns(row_type)).astype(_dtypes(row_type))
             raise RecordError(f"{path}: these rows are missing although the run came to its end")
+        if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+            raise RecordError(f"{path}: is not the file that the history of this run knows")
         try:
             frame = pd.read_parquet(path)
         except (OSError, ValueError) as error:

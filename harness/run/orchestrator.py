@@ -35,7 +35,7 @@ _POLL_S = 0.5
 #: Beside the ramp: a session starts in 2.7 s at the median, several at once on two cores take a multiple.
 _RAMP_GRACE_S = 90.0
 _PER_USER_GRACE_S = 3.0
-#: Operations in flight when the load ends may take as long as their deadline (60 s for a session start).
+#: The client waits 15 s for people and 30 s for probes that are in flight.
 _STOP_TIMEOUT_S = 90.0
 _CLOCK_ROUNDS = 20
 
@@ -99,6 +99,8 @@ class Orchestrator:
         self._interrupts = interrupts
         self._history = HistoryWriter(folder.history, clock)
         self._ending = _Ending()
+        self._targets: dict[int, tuple[str, ...]] = {}
+        self._injected_ns: dict[int, int] = {}  # of the faults that are, or may be, in force
 
     def run(self, facts: dict[str, Any]) -> None:
         """The whole run. `facts` goes to run.json. An error or an interruption is recorded, not raised."""
@@ -130,7 +132,10 @@ class Orchestrator:
         self._phase(Phase.FAULTS, self._describe_faults(), acts[-1].at_s if acts else 0.0)
         start_ns = self._clock.now_ns()
         for act in acts:
-            self._watch_until(client, start_ns + to_ns(act.at_s))
+            # a hold counts from the injection itself, which took its time
+            since_ns = self._injected_ns[act.index] if act.undo else start_ns
+            after_s = self._experiment.faults[act.index].hold_s if act.undo else act.at_s
+            self._watch_until(client, since_ns + to_ns(after_s))
             if not self._carry_out(deployment, act):
                 return
         self._phase(Phase.SETTLE, "watching people come back", self._experiment.settle_s)
@@ -164,6 +169,7 @@ class Orchestrator:
             beat_s=load.beat_s,
             save_every=load.save_every,
             ramp_s=load.ramp_s,
+            start_probe_every_s=load.start_probe_every_s,
             seed=self._seed,
         )
         self._ending.loaded = True
@@ -172,7 +178,7 @@ class Orchestrator:
     def _synchronise(self, agent: Peer) -> None:
         """The offset to the engine host's clock, by the exchange with the shortest round trip (as in NTP).
 
-        Within half a round trip of zero the clocks count as the same one, which they are on one kernel.
+        Within a round trip of zero the clocks count as the same one, which they are on one kernel.
         """
         exchanges = []
         for _ in range(_CLOCK_ROUNDS):
@@ -218,22 +224,28 @@ class Orchestrator:
         """One act; False if the fault could not be shown to have taken effect, which ends the experiment."""
         fault = self._experiment.faults[act.index]
         if act.undo:
-            self._step(deployment, act.index, FaultStep.UNDO)
-            self._step(deployment, act.index, FaultStep.CONFIRM_RECOVERY)
-            self._step(deployment, act.index, FaultStep.CLEANUP)
-            self._watcher.note(f"{fault.fault} on {fault.target} undone")
+            self._undo(deployment, act.index)
             return True
-        targets = resolve(deployment, self._topology, fault.target)
-        self._step(deployment, act.index, FaultStep.PREPARE, targets)
-        self._step(deployment, act.index, FaultStep.INJECT, targets)
-        if self._step(deployment, act.index, FaultStep.CONFIRM, targets):
+        targets = self._targets[act.index] = resolve(deployment, self._topology, fault.target)
+        self._step(deployment, act.index, FaultStep.PREPARE)
+        self._injected_ns[act.index] = self._clock.now_ns()  # before the call: what may be in force must be undone
+        self._step(deployment, act.index, FaultStep.INJECT)
+        if self._step(deployment, act.index, FaultStep.CONFIRM):
             self._watcher.note(f"{fault.fault} on {fault.target} ({', '.join(targets)}), held {fault.hold_s:g} s")
             return True
         self._watcher.note(f"{fault.fault} on {fault.target}: no evidence that it took effect; giving up")
         return False
 
-    def _step(self, deployment: Deployment, index: int, step: FaultStep, targets: Sequence[str] = ()) -> bool:
+    def _undo(self, deployment: Deployment, index: int) -> None:
         fault = self._experiment.faults[index]
+        self._step(deployment, index, FaultStep.UNDO)
+        self._step(deployment, index, FaultStep.CONFIRM_RECOVERY)
+        self._step(deployment, index, FaultStep.CLEANUP)
+        del self._injected_ns[index]
+        self._watcher.note(f"{fault.fault} on {fault.target} undone")
+
+    def _step(self, deployment: Deployment, index: int, step: FaultStep) -> bool:
+        fault, targets = self._experiment.faults[index], self._targets[index]
         details: dict[str, Any] = {"fault": fault.fault, "targets": list(targets)} if step is FaultStep.PREPARE else {}
         event = {
             "index": index,
@@ -297,14 +309,13 @@ class Orchestrator:
         self._history.close()
 
     def _undo_leftovers(self, deployment: Deployment) -> None:
-        for line in deployment.agent.call("undo_all", timeout_s=40.0)["undone"]:
-            self._watcher.note(line)
-            log.info(line)
+        for index in sorted(self._injected_ns, reverse=True):
+            self._undo(deployment, index)
 
     def _collect(self, deployment: Deployment, facts: dict[str, Any]) -> None:
         stopped = deployment.peer(CLIENT).call("stop", timeout_s=_STOP_TIMEOUT_S)
         facts["probe_scheduler"] = stopped["probe_scheduler"]
-        collect_rows(deployment, CLIENT, stopped, self._folder)
+        collect_rows(deployment, CLIENT, stopped, self._folder, self._history)
         read_back(deployment, self._topology, self._folder, self._history)
 
     def _attempt_unless_hurried(self, part: Callable[[], object]) -> None:

@@ -13,8 +13,11 @@ from harness.errors import UsageError
 
 __all__ = ["Act", "check_memory", "needed_images", "time_line"]
 
-#: Proportional set size of one session with its kernel (stock single-user server + ipykernel), measured: 132 MB.
-SESSION_BYTES = 132_000_000
+#: What one more session with its kernel costs, by how it was started; proportional set size, measured at 18 sessions a
+#: node: 132 MB a fresh interpreter each, 60 MB forked from the warm parent.
+SESSION_BYTES: Mapping[str, int] = {"cold": 132_000_000, "prewarmed": 60_000_000}
+#: The warm parent, a node, also on one that stands by.
+WARM_PARENT_BYTES: Mapping[str, int] = {"cold": 0, "prewarmed": 120_000_000}
 #: Hub 110 MB + proxy 45 MB + supervisor, a node; PostgreSQL, Ganesha (22 MiB) and HAProxy together; the client.
 NODE_BYTES = 200_000_000
 SERVICES_BYTES = 300_000_000
@@ -51,13 +54,16 @@ def needed_images(topology: Topology) -> list[str]:
 
 def check_memory(topology: Topology, experiment: Experiment, machine: Mapping[str, Any]) -> None:
     """Refuse more users than the engine's machine carries. Raises `UsageError` with the largest number that fits."""
+    start = topology.workbench.session_start
+    session = SESSION_BYTES[start]
+    node = NODE_BYTES + WARM_PARENT_BYTES[start]
     usable = machine["memory_bytes"] * USABLE_RATIO
-    platform = SERVICES_BYTES + CLIENT_BYTES + topology.workbench.nodes * NODE_BYTES + PROBE_SESSIONS * SESSION_BYTES
-    fits = max(0, int((usable - platform) // SESSION_BYTES))
+    platform = SERVICES_BYTES + CLIENT_BYTES + topology.workbench.nodes * node + PROBE_SESSIONS * session
+    fits = max(0, int((usable - platform) // session))
     if experiment.load.users > fits:
         raise UsageError(
             f"{experiment.load.users} users do not fit into the engine's memory of "
-            f"{machine['memory_bytes'] / 1e9:.1f} GB: at {SESSION_BYTES / 1e6:.0f} MB a session, "
+            f"{machine['memory_bytes'] / 1e9:.1f} GB: at {session / 1e6:.0f} MB a session ({start}), "
             f"{topology.name} carries {fits} at the most",
             hint=f"set `load: {{users: {fits}}}` in the experiment, or `--users {fits}`",
         )

@@ -21,13 +21,16 @@ log = logging.getLogger(__name__)
 _ROW_FILES = ("operations", "probes")
 
 
-def collect_rows(deployment: Deployment, client: str, stopped: Mapping[str, Any], folder: RunFolder) -> None:
+def collect_rows(
+    deployment: Deployment, client: str, stopped: Mapping[str, Any], folder: RunFolder, history: HistoryWriter
+) -> None:
     """Copy the row files out of the client. Raises `RecordError` if a row is missing."""
     for name in _ROW_FILES:
         stated = stopped[name]
-        arrived = folder.write_rows(name, deployment.read_file(client, stated["path"]))
+        arrived, digest = folder.write_rows(name, deployment.read_file(client, stated["path"]))
         if arrived != stated["rows"]:
             raise RecordError(f"{name}: the client wrote {stated['rows']} rows, {arrived} arrived")
+        history.append(EventKind.ROWS, {"name": name, "rows": arrived, "sha256": digest})
 
 
 def read_back(deployment: Deployment, topology: Topology, folder: RunFolder, history: HistoryWriter) -> None:
@@ -37,7 +40,7 @@ def read_back(deployment: Deployment, topology: Topology, folder: RunFolder, his
     if answer.exit_code != 0:
         raise RecordError(f"{container}: the saved values could not be read: {answer.output[-500:]}")
     values = [_parse(line) for line in answer.output.splitlines() if line.strip()]
-    folder.write_saved(values)
+    history.append(EventKind.ROWS, {"name": "saved", "rows": len(values), "sha256": folder.write_saved(values)})
     history.append(EventKind.READBACK, {"users": len({v.user for v in values}), "rows": len(values)})
 
 

@@ -39,9 +39,10 @@ _LOG_TAIL_LINES = 40
 class DockerRuntime:
     """One engine."""
 
-    def __init__(self, client: docker.DockerClient) -> None:
+    def __init__(self, client: docker.DockerClient, images: Mapping[str, str] | None = None) -> None:
+        """`images` are references that are on the engine already, by the name under which specs ask for them."""
         self._client = client
-        self._images: dict[str, str] = {}
+        self._images = dict(images or {})
 
     def describe(self) -> Mapping[str, Any]:
         info = self._client.info()
@@ -187,19 +188,19 @@ class DockerDeployment:
         pool = ipaddress.IPv4Network(ADDRESS_POOL)
         subnets = list(pool.subnets(new_prefix=24))[:-1]  # the last is the default bridge's
         offset = int(self.run_id, 16) % len(subnets)  # runs that start together try different ones first
+        refusal = ""
         for subnet in subnets[offset:] + subnets[:offset]:
             ipam = IPAMConfig(pool_configs=[IPAMPool(subnet=str(subnet))])
             network = Network(docker_network_kw={"driver": "bridge", "ipam": ipam, "labels": self._labels})
             network.name = resource_name(self.run_id)
             try:
                 network.create()
-            except APIError as error:
-                if error.status_code in {403, 409} or "overlap" in (error.explanation or ""):
-                    continue
-                raise RunError(f"no network could be made: {error.explanation}") from error
+            except APIError as error:  # engines of different ages refuse a taken subnet with different codes
+                refusal = str(error.explanation)
+                continue
             return network, str(subnet.network_address).rsplit(".", 1)[0]
         raise RunError(
-            f"every /24 of {ADDRESS_POOL} is taken",
+            f"no network could be made in any /24 of {ADDRESS_POOL}; the engine said at last: {refusal}",
             hint="`harness doctor` removes what dead runs left; HARNESS_ADDRESS_POOL names another pool",
         )
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import docker
 from docker.errors import DockerException
 
-from harness.errors import EngineUnavailable
+from harness.errors import EngineUnavailable, ImageError
 from harness.runtime.images import install_packages
 
 __all__ = ["ADDRESS_POOL", "EngineProbe", "connect", "ensure_engine", "remains_to_remove"]
@@ -31,7 +31,6 @@ _STOP_TIMEOUT_S = 15.0
 _STATE_FOLDER = Path("/var/lib/workbench-chaos")
 _ENGINE_LOG = _STATE_FOLDER / "dockerd.log"
 _PID_FILES = (Path("/var/run/docker.pid"), Path("/var/run/docker/containerd/containerd.pid"))
-_CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
 
 Say = Callable[[str], None]
 
@@ -69,7 +68,10 @@ def ensure_engine(say: Say) -> docker.DockerClient:
         raise EngineUnavailable(f"no Docker engine answers: {probe.message}", hint=_hint())
     if not shutil.which("dockerd"):
         say("no Docker engine here: installing Debian's docker.io")
-        install_packages("docker.io", "iptables", "iproute2")
+        try:
+            install_packages("docker.io", "iptables", "iproute2")
+        except ImageError as error:
+            raise EngineUnavailable(f"no engine could be installed: {error.message}", detail=error.detail) from error
         if probe_engine().answers:  # a service manager started it
             return connect()
     say(f"starting dockerd in the background (log: {_ENGINE_LOG})")

@@ -340,6 +340,8 @@ class FakeDeployment:
         return self._client
 
     def execute(self, name: str, argv: Sequence[str], *, timeout_s: float = 30.0) -> ExecResult:  # noqa: ARG002
+        if not self.platform.runs(name):
+            raise DeploymentError(f"{name}: {' '.join(argv)} could not be run: the container is not running")
         if name.startswith("workbench"):
             return ExecResult(0 if self.platform.active_at(self.platform.clock.now_ns()) == name else 1, "")
         return ExecResult(0, "".join(f"{user},{value}\n" for user, value in self._client.saved))

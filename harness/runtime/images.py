@@ -1,7 +1,8 @@
 """Images by content: what is there is used, what is missing is pulled or built, once, whoever asks.
 
-An image's tag is the hash of everything that goes into it, so that "already built" and "up to date" are the same
-question. Builds of one image by several runs or users are serialised by a lock file on this machine.
+An image's tag is the hash of the base image and of every file of ours that goes into it, so that "already built" and
+"up to date" are the same question. (Debian's packages are what the distribution's release has on the day.) Builds of
+one image by several runs or users are serialised by a lock file on this machine.
 """
 
 from __future__ import annotations
@@ -69,10 +70,10 @@ def content_tag(files: Mapping[str, bytes], base_id: str) -> str:
 def host_ca_files() -> dict[str, bytes]:
     """The host's extra CA certificates. They go into builder stages only, never into a final image or into git."""
     return {
-        path.name: path.read_bytes()
+        f"{hashlib.sha256(data).hexdigest()[:16]}.crt": data
         for folder in _CA_FOLDERS
-        if folder.is_dir()
-        for path in sorted(folder.rglob("*.crt"))
+        for pattern in ("*.crt", "*.pem")
+        for data in (path.read_bytes() for path in sorted(folder.rglob(pattern)))
     }
 
 

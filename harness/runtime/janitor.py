@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 import tarfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import docker
 from docker.errors import APIError, NotFound
-from docker.models.containers import Container
 
 from harness.core.names import AGENT_ROLE, LABEL_ROLE, LABEL_RUN, LABEL_TOPOLOGY, container_name, resource_name
 from harness.errors import RunError
@@ -26,11 +26,16 @@ class Remains:
 
     run_id: str
     topology: str = ""
-    alive: bool = False
-    """Its agent runs: the run goes on, or was brought up to stay, or is being cleaned right now."""
+    agent: str = ""
+    """The id of its running agent: the run goes on, or was brought up to stay, or is being cleaned right now."""
     containers: list[str] = field(default_factory=list)
     networks: list[str] = field(default_factory=list)
     volumes: list[str] = field(default_factory=list)
+
+    @property
+    def alive(self) -> bool:
+        """Somebody looks after it."""
+        return bool(self.agent)
 
     def names(self) -> list[str]:
         """Everything, for people."""
@@ -53,7 +58,7 @@ def find_remains(client: docker.DockerClient) -> list[Remains]:
         remains = note(container.labels)
         remains.containers.append(container.name or "")
         if container.labels.get(LABEL_ROLE) == AGENT_ROLE and container.status == "running":
-            remains.alive = True
+            remains.agent = container.id or ""
     for network in client.networks.list(filters=filters):
         note((network.attrs or {}).get("Labels")).networks.append(network.name or "")
     for volume in client.volumes.list(filters=filters):
@@ -82,8 +87,8 @@ def end_run(client: docker.DockerClient, remains: Remains, agent_image: str) -> 
     if not remains.alive:
         heal(client, remains, agent_image)
         return
-    agent: Container = client.containers.get(container_name(remains.run_id, AGENT_ROLE))
-    agent.kill("SIGTERM")
+    with suppress(NotFound):  # it may be finishing by itself at this moment
+        client.containers.get(remains.agent).kill("SIGTERM")
     _wait_until_gone(client, remains.run_id)
 
 

@@ -97,10 +97,12 @@ class AttachedPeer:
 
     def _heartbeat(self) -> None:
         while not self._closed.wait(_HEARTBEAT_S):
-            try:
+            with suppress(
+                PeerError
+            ):  # a slow answer is no reason to fall silent, and a broken end is found by the next call
                 self.call("ping")
-            except PeerError:
-                return  # whoever asks next gets the reason
+            if self._broken:
+                return
 
     def _read(self) -> None:
         text = b""

@@ -5,7 +5,7 @@ gets an empty directory of its own below DIR. Exit 0 when all passed; else 1 and
 """
 
 # It tests system calls and therefore names them, runs without pytest, and prints what it found.
-# ruff: noqa: PTH101, PTH102, PTH103, PTH104, PTH106, PTH108, PTH115, PTH123, PTH208, PTH211, PT017, T201
+# ruff: noqa: PTH101, PTH102, PTH103, PTH104, PTH106, PTH108, PTH115, PTH123, PTH208, PTH211, PT017
 
 from __future__ import annotations
 

@@ -177,13 +177,19 @@ def test_the_balancer_knows_the_fixed_addresses_of_all_nodes() -> None:
 
 
 def test_a_node_gets_its_contract() -> None:
-    workbench = Workbench(takeover="first-holder", standby_poll_s=0.25, homes_client="fuse")
+    workbench = Workbench(takeover="first-holder", standby_poll_s=0.25, session_start="cold", homes_client="fuse")
     spec = planned(replace(TOPOLOGY, workbench=workbench))["workbench-1"]
     assert spec.environment == {
         "NODE_NAME": "workbench-1",
         "HUB_MODE": "active-passive",
         "TAKEOVER": "first-holder",
         "STANDBY_POLL_S": "0.25",
+        "LEASE_TTL_S": "3.0",
+        "DB_KEEPALIVES_IDLE_S": "2",
+        "DB_KEEPALIVES_INTERVAL_S": "1",
+        "DB_KEEPALIVES_COUNT": "3",
+        "DB_TCP_USER_TIMEOUT_MS": "3000",
+        "SESSION_START": "cold",
         "HOMES_SERVER": "storage:/export",
         "HOMES_CLIENT": "fuse",
     }

@@ -8,7 +8,14 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from analysis_runs import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.analysis import Measures, analyse
+from harness.core.history import EventKind, History
+from harness.core.model import Objectives, Promise, Recovery, SessionOutcome
+from harness.core.verdict import Outcome
+from tests.unit.analysis_runs import (
     PROMISE,
     fault_events,
     grid_probes,
@@ -19,13 +26,6 @@ from analysis_runs import (
     saved_frame,
     twelve_users,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from harness.analysis import Measures, analyse
-from harness.core.history import EventKind, History
-from harness.core.model import Objectives, Promise, Recovery, SessionOutcome
-from harness.core.verdict import Outcome
 
 Events = list[tuple[float, EventKind, dict[str, Any]]]
 

@@ -162,3 +162,13 @@ def test_a_torn_last_line_is_forgiven_and_a_torn_middle_is_not() -> None:
     assert [e.id for e in parse_entries(whole + '\n{"id": "1/b", "fa')] == ["0/a"]
     with pytest.raises(ValueError, match=r"Unterminated|Expecting"):
         parse_entries('{"id": "1/b", "fa\n' + whole + "\n")
+
+
+def test_a_torn_last_line_does_not_swallow_the_next_entry(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    Journal(path).write(Entry("0/a", "kill", {"container": "a"}, open=True))
+    with path.open("a") as file:
+        file.write('{"id": "1/b", "fa')
+    journal = Journal(path)
+    journal.write(Entry("2/c", "kill", {"container": "c"}, open=True))
+    assert [entry.id for entry in journal.open_entries()] == ["2/c", "0/a"]

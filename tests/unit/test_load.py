@@ -492,6 +492,7 @@ def test_client_against_a_dead_platform(tmp_path: Path) -> None:
         "beat_s": 0.1,
         "save_every": 2,
         "ramp_s": 0,
+        "start_probe_every_s": 4.0,
         "seed": 1,
     }
     with subprocess.Popen(

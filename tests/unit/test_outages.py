@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from analysis_runs import fault_events, grid_probes, history, ns, probe, probes_frame, record
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +18,7 @@ from harness.analysis.record import probes_of
 from harness.core.history import History
 from harness.core.model import Recovery
 from harness.core.rows import ProbeSample
+from tests.unit.analysis_runs import fault_events, grid_probes, history, ns, probe, probes_frame, record
 
 
 def work(probes: Sequence[ProbeSample], *, events: History | None = None, **changes: Any) -> CapabilityMeasures:

@@ -156,9 +156,9 @@ class Toothless(Kill):
 def test_a_fault_without_effect_is_inconclusive_and_still_undone(run: Run) -> None:
     result = run(Behaviour(faults={"kill": Toothless()}))
     assert result.outcome is Outcome.INCONCLUSIVE
-    assert result.steps() == ["prepare", "inject", "confirm"]
+    assert result.steps() == ["prepare", "inject", "confirm", "undo", "confirm_recovery", "cleanup"]
     assert any("is alive" in reason for reason in result.measures.verdict.reasons)
-    assert any(note.startswith("undone: kill") for note in result.watcher.notes)
+    assert "kill on workbench[active] undone" in result.watcher.notes
 
 
 class Unconfirmed(Kill):
@@ -222,7 +222,7 @@ def test_a_control_run_without_fault_has_no_outage(run: Run, node_kill: Experime
 
 def test_more_users_than_the_memory_carries_is_said_before_anything_starts(run: Run, node_kill: Experiment) -> None:
     crowd = replace(node_kill, load=replace(node_kill.load, users=5000))
-    with pytest.raises(UsageError, match=r"5000 users do not fit .* active-passive carries 1\d\d at the most"):
+    with pytest.raises(UsageError, match=r"5000 users do not fit .* active-passive carries 3\d\d at the most"):
         run(what=crowd)
 
 
@@ -252,3 +252,32 @@ def test_two_faults_in_one_timeline(run: Run, node_kill: Experiment) -> None:
     result = run(what=replace(node_kill, faults=(*node_kill.faults, second)))
     log_in = next(one for one in result.measures.capabilities if one.capability == "log_in")
     assert [outage.recovery.value for outage in log_in.outages] == ["by_design", "by_design"]
+
+
+def test_rows_that_were_changed_after_the_run_are_refused(run: Run) -> None:
+    result = run()
+    path = result.folder.path / "operations.parquet"
+    path.write_bytes((result.folder.path / "probes.parquet").read_bytes())
+    with pytest.raises(RecordError, match=r"operations\.parquet: is not the file that the history of this run knows"):
+        RunFolder.existing(result.folder.path).analyse()
+
+
+def test_the_hold_counts_from_the_injection(run: Run, node_kill: Experiment) -> None:
+    result = run()
+    (fault,) = result.measures.facts.faults
+    assert fault.undo_before_ns is not None
+    assert fault.inject_before_ns is not None
+    assert (fault.undo_before_ns - fault.inject_before_ns) / 1e9 == pytest.approx(node_kill.faults[0].hold_s, abs=0.01)
+
+
+def test_a_node_that_is_down_is_not_taken_for_the_active_one(run: Run, node_kill: Experiment) -> None:
+    overlapping = Fault(fault="kill", target="workbench[active]", at_s=15, hold_s=60)
+    result = run(what=replace(node_kill, faults=(*node_kill.faults, overlapping)))
+    assert [fault.targets for fault in result.measures.facts.faults] == [("workbench-0",), ("workbench-1",)]
+
+
+def test_nobody_to_hit_is_an_error_that_says_so(run: Run, node_kill: Experiment) -> None:
+    at_once = Fault(fault="kill", target="workbench[active]", at_s=5.5, hold_s=10)
+    result = run(what=replace(node_kill, faults=(*node_kill.faults, at_once)))
+    assert result.outcome is Outcome.ERROR
+    assert any("found 0: none is active" in reason for reason in result.measures.verdict.reasons)

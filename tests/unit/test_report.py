@@ -11,7 +11,6 @@ from io import StringIO
 from xml.etree import ElementTree as ET
 
 import pytest
-from analysis_runs import PROMISE, fault_events, history, record, topology, twelve_users
 from rich.console import Console
 
 from harness.analysis import Measures, analyse
@@ -21,6 +20,7 @@ from harness.report import words
 from harness.report.html import render_html
 from harness.report.junit import render_junit
 from harness.report.terminal import render
+from tests.unit.analysis_runs import PROMISE, fault_events, history, record, topology, twelve_users
 
 HOSTILE = "</script><script>alert(1)</script> [bold]&\"'"
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from analysis_runs import fault_events, history, op, record, twelve_users
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +14,7 @@ from harness.analysis import analyse
 from harness.analysis.sessions import SessionRow
 from harness.core.model import SessionOutcome
 from harness.core.rows import Operation
+from tests.unit.analysis_runs import fault_events, history, op, record, twelve_users
 
 
 def one(operations: Sequence[Operation], **changes: Any) -> SessionRow:

@@ -254,6 +254,7 @@ def test_the_resolved_spec_states_the_defaults() -> None:
     lines = dump_resolved(topology(), experiment()).splitlines()
     assert lines[:4] == ["topology:", "  description: two nodes", "  load_balancer:", "    product: haproxy"]
     assert "    takeover: automatic" in lines
+    assert "    session_start: prewarmed" in lines
     assert "    users: 12" in lines
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from analysis_runs import fault_events, history, ns, op, operations_frame, probes_frame, record, twelve_users
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +15,7 @@ from harness.analysis import analyse
 from harness.analysis.availability import SessionState
 from harness.core.history import EventKind
 from harness.core.rows import Operation, SavedValue
+from tests.unit.analysis_runs import fault_events, history, ns, op, operations_frame, probes_frame, record, twelve_users
 
 
 def save(t: float, value: int, **changes: Any) -> Operation:
@@ -141,7 +140,7 @@ def test_an_empty_csv_and_missing_texts_are_read_as_they_were_written() -> None:
     assert len(measures.sessions) == 1
 
 
-def test_two_hundred_thousand_rows_take_about_a_second() -> None:
+def test_two_hundred_thousand_rows_lose_no_session() -> None:
     run, users = twelve_users(users=1), 2100
     rows = len(run.operations)
     operations = run.operations.iloc[np.tile(np.arange(rows), users)].reset_index(drop=True)
@@ -152,6 +151,4 @@ def test_two_hundred_thousand_rows_take_about_a_second() -> None:
     probes = probes.assign(due_ns=t_ns, send_ns=t_ns, end_ns=t_ns + 500_000, ok=(np.arange(36_000) % 9_000 > 900) * 1)
     big = replace(run, operations=operations, probes=probes)
     assert len(operations) + len(probes) > 200_000
-    before = time.process_time()
-    analyse(big)
-    assert time.process_time() - before < 4  # 0.7 s when measured alone; generous for a busy machine
+    assert len(analyse(big).sessions) == users

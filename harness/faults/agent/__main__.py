@@ -1,7 +1,8 @@
 """`python3 -m harness.faults.agent`: answers the harness over standard input and output.
 
 When the input ends (the harness is gone, however it went) or stays silent for too long, everything in the journal is
-undone, whatever bears the run's label is removed, and at last this container itself.
+undone, whatever bears the run's label is removed, and at last this container itself. With KEEP in the environment
+(`harness up`) that happens only when this container is stopped.
 """
 
 from __future__ import annotations

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from harness.core.names import AGENT_ROLE, LABEL_ROLE, LABEL_RUN
 from harness.errors import PeerError
@@ -18,18 +20,22 @@ def sweep(engine: EngineApi, run_id: str, self_id: str) -> list[str]:
     """
     label = f"{LABEL_RUN}={run_id}"
     containers = [c for c in engine.list_labelled("containers/json", label) if not c["Id"].startswith(self_id)]
-    # an agent that died has nothing to say any more; it goes last all the same, because it holds the journal
-    containers.sort(key=lambda c: c["Labels"].get(LABEL_ROLE) == AGENT_ROLE)
-    jobs: list[tuple[str, str, str]] = [("containers", c["Id"], c["Names"][0].lstrip("/")) for c in containers]
-    done = _remove(engine, jobs)
+    agents = [c for c in containers if c["Labels"].get(LABEL_ROLE) == AGENT_ROLE]
+    done = _remove(engine, [_job(c) for c in containers if c not in agents])
     networks = [("networks", n["Id"], n["Name"]) for n in engine.list_labelled("networks", label)]
     volumes = [("volumes", v["Name"], v["Name"]) for v in engine.list_labelled("volumes", label)]
-    return done + _remove(engine, networks + volumes)
+    done += _remove(engine, networks + volumes)
+    # a dead agent goes last: as long as anything is left, somebody may still need its journal
+    return done + _remove(engine, [_job(agent) for agent in agents])
 
 
 def remove_self(engine: EngineApi, self_id: str) -> None:
     """The last act: the engine kills and removes this container."""
     engine.remove("containers", self_id)
+
+
+def _job(container: Mapping[str, Any]) -> tuple[str, str, str]:
+    return "containers", container["Id"], container["Names"][0].lstrip("/")
 
 
 def _remove(engine: EngineApi, jobs: list[tuple[str, str, str]]) -> list[str]:

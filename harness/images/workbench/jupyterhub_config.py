@@ -30,6 +30,7 @@ c.Authenticator.allow_all = True
 
 c.JupyterHub.spawner_class = NodeLocalSpawner
 c.NodeLocalSpawner.node_name = settings.node_name
+c.NodeLocalSpawner.session_start = settings.session_start.value
 c.NodeLocalSpawner.home_dir_template = "/homes/{username}"
 c.Spawner.cmd = ["/opt/workbench/bin/jupyterhub-singleuser"]
 c.Spawner.default_url = "/api/status"

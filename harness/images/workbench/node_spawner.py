@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from jupyterhub.spawner import (  # type: ignore[import-untyped, import-not-found, unused-ignore]
     SimpleLocalProcessSpawner,
 )
-from traitlets import Integer, Unicode
+from jupyterhub.utils import random_port  # type: ignore[import-untyped, import-not-found, unused-ignore]
+from session_forker.processes import start_ticks
+from session_forker.request import Request, fork
+from traitlets import Enum, Integer, Unicode  # type: ignore[import-not-found, unused-ignore]
 
-__all__ = ["NodeLocalSpawner", "start_ticks"]
-
-
-def start_ticks(pid: int) -> int:
-    """Start of the process in clock ticks since boot (proc(5), field 22); 0 when there is none."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return 0
-    # the name, field 2, may hold spaces and brackets: count from the last one
-    return int(stat.rpartition(")")[2].split()[19])
+__all__ = ["NodeLocalSpawner"]
 
 
 class NodeLocalSpawner(SimpleLocalProcessSpawner):  # type: ignore[misc, unused-ignore]
@@ -30,7 +22,15 @@ class NodeLocalSpawner(SimpleLocalProcessSpawner):  # type: ignore[misc, unused-
     of this node after a restart, take some unrelated process for a living server, and later kill it.
     """
 
+    pid: int
+    port: int
+
     node_name = Unicode(config=True, help="The node whose processes these are.")
+    session_start = Enum(
+        ("cold", "prewarmed"),
+        config=True,
+        help="cold: a new interpreter for each server. prewarmed: forked from the node's warm parent.",
+    )
     owner = Unicode(help="The node that started the server.")
     started_ticks = Integer(0, help="Start of the server's process, clock ticks since boot.")
 
@@ -51,10 +51,29 @@ class NodeLocalSpawner(SimpleLocalProcessSpawner):  # type: ignore[misc, unused-
         self.started_ticks = 0
 
     async def start(self) -> tuple[str, int]:
+        if self.session_start == "prewarmed":
+            return await self._fork()
         address: tuple[str, int] = await super().start()
         self.owner = self.node_name
         self.started_ticks = start_ticks(self.pid)
         return address
+
+    async def _fork(self) -> tuple[str, int]:
+        """Waits for the warm parent where there is none: the hub itself ends the wait after start_timeout."""
+        if self.port == 0:
+            self.port = random_port()
+        request = Request(
+            kind="server",
+            arguments=[*self.cmd, *self.get_args()],
+            environment=self.get_env(),
+            folder=self.home_dir,
+        )
+        forked = await fork(request, self.start_timeout)
+        self.proc = None  # no child of the hub's: it is watched by number and start time, as after a hub's restart
+        self.pid = forked.pid
+        self.started_ticks = forked.started_ticks
+        self.owner = self.node_name
+        return self.ip or "127.0.0.1", self.port
 
     async def poll(self) -> int | None:
         """None while the process that was started lives on this node; else its exit code, 0 if unknown."""

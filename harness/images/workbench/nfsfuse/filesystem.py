@@ -64,7 +64,7 @@ def _handler(method: Handler[P, R]) -> Handler[P, R]:
     return answer
 
 
-class Filesystem(pyfuse3.Operations):  # type: ignore[misc]  # pyfuse3 has no types
+class Filesystem(pyfuse3.Operations):
     """The export below `root`; the kernel may believe attributes for `ac_s` seconds."""
 
     # With it the kernel would trust its own idea of a file's size, and miss what other nodes append.

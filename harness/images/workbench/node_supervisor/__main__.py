@@ -13,8 +13,8 @@ from node_supervisor.hub import HubProcess, HubWatch
 from node_supervisor.lease import LeaseKeeper
 from node_supervisor.log import log
 from node_supervisor.machine import Action, Decision, Observation, Phase, decide
-from node_supervisor.processes import Proxy, end_sessions
-from node_supervisor.settings import Settings, SettingsError
+from node_supervisor.processes import Proxy, SessionForker, end_sessions
+from node_supervisor.settings import SessionStart, Settings, SettingsError
 from node_supervisor.status import STALL_NS, Board, Snapshot, serve
 
 STATE = Path("/run/node")
@@ -30,6 +30,8 @@ class Supervisor:
         self._board = Board(settings.node_name)
         self._hub = HubProcess(HUB_CONFIG, STATE / "hub.pid")
         self._proxy = Proxy(settings, STATE / "proxy.pid")
+        prewarmed = settings.session_start is SessionStart.PREWARMED
+        self._session_forker = SessionForker(STATE / "session-forker.pid") if prewarmed else None
         # threads only after the forker exists: they have nothing it could inherit
         self._watch = HubWatch(settings)
         self._lease = LeaseKeeper(settings)
@@ -65,6 +67,8 @@ class Supervisor:
         self._hub.poll()
         if self._proxy.keep():
             self._watch.routes_lost.set()
+        if self._session_forker is not None:
+            self._session_forker.keep()
         return Observation(
             now_ns=now,
             lease=self._lease.view,
@@ -99,6 +103,9 @@ class Supervisor:
                 self._hub.start()
             case Action.FENCE:
                 self._hub.kill()
+                # first who could start sessions, then the sessions
+                if self._session_forker is not None:
+                    self._session_forker.kill()
                 ended = end_sessions()
                 self._proxy.kill()
                 self._lease.give_up()

@@ -1,31 +1,43 @@
-"""The proxy's process, and the processes of sessions."""
+"""The processes that the supervisor keeps, and the processes of sessions."""
 
 from __future__ import annotations
 
 import os
 import signal
 import subprocess
+import sys
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
+
+from session_forker.request import MARK
 
 from node_supervisor.log import log
 from node_supervisor.settings import Settings
 
-__all__ = ["Proxy", "end_sessions", "is_session", "session_pids"]
+__all__ = ["Kept", "Proxy", "SessionForker", "end_sessions", "is_session", "session_pids"]
 
 RESTART_S = 0.2
-#: Every single-user server is started with it, and every kernel and program of the user inherits it.
-MARK = b"JUPYTERHUB_SERVICE_PREFIX="
+#: It imports for a second or so; one that dies of that must not take a whole processor.
+FORKER_RESTART_S = 0.5
+#: Bytes; a session's environment takes about 2,000, its command line 200.
+ENVIRONMENT_ROOM = 4096
+ARGUMENTS_ROOM = 512
 
 
-class Proxy:
-    """configurable-http-proxy, started again when it ends."""
+class Kept(ABC):
+    """A process of the node, started again when it ends."""
 
-    def __init__(self, settings: Settings, pid_file: Path) -> None:
-        self._settings = settings
+    def __init__(self, name: str, pid_file: Path, restart_s: float) -> None:
+        self._name = name
         self._pid_file = pid_file
+        self._restart_s = restart_s
         self._process: subprocess.Popen[bytes] | None = None
         self._started_ns = 0
+
+    @abstractmethod
+    def _start(self) -> subprocess.Popen[bytes]:
+        """Starts it."""
 
     @property
     def alive(self) -> bool:
@@ -36,12 +48,32 @@ class Proxy:
         """Starts it when it does not run.
 
         Returns:
-            Whether it was started, and so knows no route.
+            Whether it was started, and so knows nothing of what was before.
         """
-        if self.alive or time.monotonic_ns() - self._started_ns < RESTART_S * 1e9:
+        if self.alive or time.monotonic_ns() - self._started_ns < self._restart_s * 1e9:
             return False
         if self._process is not None:
-            log("proxy", f"ended with {self._process.returncode}, starting it again")
+            log(self._name, f"ended with {self._process.returncode}, starting it again")
+        self._started_ns = time.monotonic_ns()
+        self._process = self._start()
+        self._pid_file.write_text(f"{self._process.pid}\n", encoding="ascii")
+        return True
+
+    def kill(self) -> None:
+        """Ends it at once."""
+        if self._process is not None and self.alive:
+            self._process.kill()
+            self._process.wait()
+
+
+class Proxy(Kept):
+    """configurable-http-proxy; when it ends, its routes and the connections through it are gone."""
+
+    def __init__(self, settings: Settings, pid_file: Path) -> None:
+        super().__init__("proxy", pid_file, RESTART_S)
+        self._settings = settings
+
+    def _start(self) -> subprocess.Popen[bytes]:
         hub = f"http://127.0.0.1:{self._settings.hub_port}"
         arguments = {
             "--ip": "0.0.0.0",
@@ -53,21 +85,38 @@ class Proxy:
             "--log-level": "warn",
         }
         command = ["configurable-http-proxy", *(word for pair in arguments.items() for word in pair)]
-        self._started_ns = time.monotonic_ns()
-        self._process = subprocess.Popen(command, cwd="/srv/hub")
-        self._pid_file.write_text(f"{self._process.pid}\n", encoding="ascii")
-        return True
+        return subprocess.Popen(command, cwd="/srv/hub")
 
-    def kill(self) -> None:
-        """Ends it at once: its routes and the connections through it are gone."""
-        if self._process is not None and self.alive:
-            self._process.kill()
-            self._process.wait()
+
+class SessionForker(Kept):
+    """The warm parent of sessions; those it has forked live on when it ends."""
+
+    def __init__(self, pid_file: Path) -> None:
+        super().__init__("sessions", pid_file, FORKER_RESTART_S)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        # None of the node's secrets: what is in the parent's environment, every child can read. The mark stands first
+        # and both fillers leave the children room to say in /proc what they are.
+        environment = {
+            MARK: "(warm parent)",
+            **{name: os.environ[name] for name in ("PATH", "LANG", "RES_OPTIONS") if name in os.environ},
+            "HOME": "/srv/hub",
+            # debugpy reads it when it is imported
+            "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+            "ROOM": "-" * ENVIRONMENT_ROOM,
+        }
+        command = [sys.executable, "-m", "session_forker", " " * ARGUMENTS_ROOM]
+        return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, cwd="/opt/node")
 
 
 def is_session(environment: bytes) -> bool:
-    """Whether a process with this environment (as in /proc/PID/environ) belongs to a user's session."""
-    return any(entry.startswith(MARK) for entry in environment.split(b"\0"))
+    """Whether a process with this environment (as in /proc/PID/environ) belongs to a user's session.
+
+    Every single-user server is started with the mark, and every kernel and program of the user inherits it. A forked
+    process has it from its first moment, as its warm parent, which counts as one of them, has it too.
+    """
+    prefix = MARK.encode() + b"="
+    return any(entry.startswith(prefix) for entry in environment.split(b"\0"))
 
 
 def session_pids(proc: Path = Path("/proc")) -> list[int]:

@@ -7,12 +7,15 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
-__all__ = ["Settings", "SettingsError", "Takeover"]
+__all__ = ["SessionStart", "Settings", "SettingsError", "Takeover"]
 
 #: A node notices after 2 s that it was frozen; it must do so before the database can have ended its lease.
 MIN_LEASE_TTL_S = 3.0
+
+_E = TypeVar("_E", bound=enum.Enum)
 
 
 class SettingsError(ValueError):
@@ -27,6 +30,15 @@ class Takeover(enum.Enum):
     FIRST_HOLDER = "first-holder"
 
 
+class SessionStart(enum.Enum):
+    """How a person's single-user server and kernels are started."""
+
+    #: A new interpreter for each, as stock JupyterHub does.
+    COLD = "cold"
+    #: Forked from a warm parent, which the supervisor keeps.
+    PREWARMED = "prewarmed"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything the node reads from its environment; durations in seconds."""
@@ -36,6 +48,7 @@ class Settings:
     cookie_secret: str
     proxy_token: str
     takeover: Takeover
+    session_start: SessionStart
     standby_poll_s: float
     heartbeat_s: float
     #: The database ends a holder's connection that was silent for so long; 0 is off. A frozen node still
@@ -64,11 +77,6 @@ class Settings:
         mode = environment.get("HUB_MODE", "active-passive")
         if mode != "active-passive":
             raise SettingsError(f"HUB_MODE: expected active-passive, found {mode!r}")
-        try:
-            takeover = Takeover(environment.get("TAKEOVER", Takeover.AUTOMATIC.value))
-        except ValueError:
-            words = ", ".join(word.value for word in Takeover)
-            raise SettingsError(f"TAKEOVER: expected one of {words}, found {environment['TAKEOVER']!r}") from None
         secret = _text(environment, "HUB_COOKIE_SECRET")
         lease_ttl_s = _number(environment, "LEASE_TTL_S", 3.0)
         if 0 < lease_ttl_s < MIN_LEASE_TTL_S:
@@ -82,7 +90,8 @@ class Settings:
             database_url=_text(environment, "HUB_DB_URL"),
             cookie_secret=secret,
             proxy_token=_text(environment, "CONFIGPROXY_AUTH_TOKEN"),
-            takeover=takeover,
+            takeover=_word(environment, "TAKEOVER", Takeover.AUTOMATIC),
+            session_start=_word(environment, "SESSION_START", SessionStart.PREWARMED),
             standby_poll_s=_number(environment, "STANDBY_POLL_S", 0.5),
             heartbeat_s=_number(environment, "HEARTBEAT_S", 0.5),
             lease_ttl_s=lease_ttl_s,
@@ -121,6 +130,18 @@ def _text(environment: Mapping[str, str], name: str) -> str:
     if not value:
         raise SettingsError(f"{name}: expected a value, found nothing")
     return value
+
+
+def _word(environment: Mapping[str, str], name: str, default: _E) -> _E:
+    text = environment.get(name, "")
+    if not text:
+        return default
+    kind = type(default)
+    try:
+        return kind(text)
+    except ValueError:
+        words = ", ".join(word.value for word in kind)
+        raise SettingsError(f"{name}: expected one of {words}, found {text!r}") from None
 
 
 def _number(environment: Mapping[str, str], name: str, default: float) -> float:

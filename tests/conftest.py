@@ -1,0 +1,60 @@
+"""What tests with real containers share: the engine, the images, and a look at what a run left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+import pytest
+
+from harness.core.names import LABEL_RUN
+from harness.runtime.docker import DockerRuntime
+from harness.runtime.engine import ensure_engine
+from harness.runtime.images import BASE_IMAGE
+
+ROOT = Path(__file__).resolve().parents[1]
+IMAGES = ["agent", "storage", "database", "workbench", "load_balancer", "client"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The folder says which kind a test is."""
+    for item in items:
+        for kind in ("integration", "e2e"):
+            if kind in item.path.parts:
+                item.add_marker(kind)
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[docker.DockerClient]:
+    """A real engine, installed and started if need be, as `make chaos` does it."""
+    client = ensure_engine(print)
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def runtime(engine: docker.DockerClient) -> DockerRuntime:
+    """A runtime with every image present."""
+    runtime = DockerRuntime(engine, {"idle": BASE_IMAGE})
+    runtime.ensure_images(IMAGES, lambda what, state: print(f"image {what}: {state}"))
+    return runtime
+
+
+def left_of(client: docker.DockerClient, run_id: str) -> list[str]:
+    """Names of everything on the engine that bears the run's label."""
+    label = f"{LABEL_RUN}={run_id}"
+    containers = client.containers.list(all=True, filters={"label": label}, ignore_removed=True)
+    networks = client.networks.list(filters={"label": label})
+    volumes = client.volumes.list(filters={"label": label})
+    return [c.name or "" for c in containers] + [n.name or "" for n in networks] + [v.name or "" for v in volumes]
+
+
+def seconds_until_gone(client: docker.DockerClient, run_id: str, *, limit_s: float) -> float:
+    """How long it takes until nothing of the run is left; fails after `limit_s`."""
+    start = time.monotonic()
+    while left := left_of(client, run_id):
+        assert time.monotonic() - start < limit_s, f"after {limit_s} s these are left: {left}"
+        time.sleep(0.1)
+    return time.monotonic() - start

@@ -1,0 +1,132 @@
+"""The active/passive platform on real containers, without people: what each component promises to the others."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import docker
+import pytest
+
+from harness.components.base import generate_secrets
+from harness.components.registry import active_probe, plan
+from harness.core.specs import NodeContext
+from harness.runtime.docker import DockerDeployment, DockerRuntime
+from harness.spec.loader import load_topology
+from tests.conftest import ROOT, left_of
+
+TOPOLOGY = load_topology(ROOT / "topologies/active-passive.yaml")
+NODES = ("workbench-0", "workbench-1")
+
+
+@pytest.fixture(scope="module")
+def platform(runtime: DockerRuntime, engine: docker.DockerClient) -> Iterator[DockerDeployment]:
+    run_id = secrets.token_hex(3)
+    deployment = runtime.open(run_id, TOPOLOGY.name)
+    try:
+        context = NodeContext(run_id=run_id, subnet_prefix=deployment.subnet_prefix, secrets=generate_secrets())
+        specs = [spec for spec in plan(TOPOLOGY, context) if spec.name != "client"]
+        deployment.start(specs, lambda spec, seconds: print(f"{spec.name} ready after {seconds:.1f} s"))
+        yield deployment
+    finally:
+        deployment.remove()
+    assert left_of(engine, run_id) == []
+
+
+def active(platform: DockerDeployment) -> list[str]:
+    return [name for name in NODES if platform.execute(name, active_probe(TOPOLOGY)).exit_code == 0]
+
+
+def eventually(condition: Callable[[], bool], what: str, limit_s: float = 30.0) -> float:
+    """Seconds until it holds."""
+    start = time.monotonic()
+    while not condition():
+        assert time.monotonic() - start < limit_s, f"not within {limit_s} s: {what}"
+        time.sleep(0.1)
+    return time.monotonic() - start
+
+
+def running(engine: docker.DockerClient, platform: DockerDeployment, name: str) -> bool:
+    return bool(engine.api.inspect_container(platform.container_name(name))["State"]["Running"])
+
+
+def test_exactly_one_node_is_active_and_the_log_in_page_comes_through_the_balancer(platform: DockerDeployment) -> None:
+    assert len(active(platform)) == 1
+    page = platform.execute("load-balancer", ["curl", "-fsS", "-i", "http://127.0.0.1/hub/login"])
+    assert page.exit_code == 0, page.output
+    assert f"x-workbench-node: {active(platform)[0]}" in page.output.lower()
+    assert "password" in page.output
+
+
+def test_the_homes_are_a_file_system_that_programs_can_rely_on(
+    platform: DockerDeployment, engine: docker.DockerClient
+) -> None:
+    script = (Path(__file__).parent / "posix_checks.py").read_text()
+    done = platform.execute("workbench-0", ["/usr/bin/python3", "-c", script, "/homes/posix"], timeout_s=180)
+    assert done.exit_code == 0, done.output
+    assert "28" in done.output
+
+
+def test_what_one_node_saves_the_other_reads_and_the_server_has_on_disk(platform: DockerDeployment) -> None:
+    write = "mkdir -p /homes/ann && echo 41 > /homes/ann/saves.log && sync /homes/ann/saves.log"
+    assert platform.execute("workbench-0", ["sh", "-c", write]).exit_code == 0
+    assert platform.execute("workbench-1", ["cat", "/homes/ann/saves.log"]).output.strip() == "41"
+    assert platform.execute("storage", ["cat", "/export/ann/saves.log"]).output.strip() == "41"
+
+
+def test_an_acknowledged_transaction_survives_the_death_of_the_database(
+    platform: DockerDeployment, engine: docker.DockerClient
+) -> None:
+    sql = "create table if not exists t (v int); insert into t values (7)"
+    assert platform.execute("database", ["su", "postgres", "-c", f"psql -q -d hub -c '{sql}'"]).exit_code == 0
+    holder = active(platform)
+    kill_and_start(platform, "database")
+    ready = lambda: platform.execute("database", ["/usr/local/bin/ready"]).exit_code == 0  # noqa: E731 - read at once
+    eventually(ready, "the database serves again")
+    rows = platform.execute("database", ["su", "postgres", "-c", "psql -q -t -A -d hub -c 'select v from t'"])
+    assert rows.output.strip() == "7"
+    eventually(lambda: active(platform) == holder, "the holder keeps its place over a restart of the database")
+
+
+def kill_and_start(platform: DockerDeployment, name: str, between: Callable[[], None] = lambda: None) -> None:
+    """Through the agent, as a run does it."""
+    platform.agent.call("fault", step="prepare", index=0, fault="kill", targets=[name])
+    platform.agent.call("fault", step="inject", index=0)
+    assert platform.agent.call("fault", step="confirm", index=0, timeout_s=20)["ok"]
+    between()
+    platform.agent.call("fault", step="undo", index=0)
+    assert platform.agent.call("fault", step="confirm_recovery", index=0, timeout_s=20)["ok"]
+
+
+def test_the_standby_takes_over_and_the_dead_node_comes_back_as_standby(
+    platform: DockerDeployment, engine: docker.DockerClient
+) -> None:
+    (holder,) = active(platform)
+    (heir,) = set(NODES) - {holder}
+
+    def taken_over() -> None:
+        took_s = eventually(
+            lambda: platform.execute(heir, active_probe(TOPOLOGY)).exit_code == 0, f"{heir} takes over", limit_s=20
+        )
+        print(f"took over after {took_s:.2f} s")
+
+    kill_and_start(platform, holder, between=taken_over)
+    eventually(lambda: platform.execute(holder, ["/usr/local/bin/ready"]).exit_code == 0, f"{holder} stands by")
+    assert active(platform) == [heir]
+
+
+def test_a_node_that_hung_is_fenced_when_it_wakes_up(platform: DockerDeployment, engine: docker.DockerClient) -> None:
+    (holder,) = active(platform)
+    (heir,) = set(NODES) - {holder}
+    container = engine.containers.get(platform.container_name(holder))
+    container.pause()
+    try:
+        eventually(
+            lambda: platform.execute(heir, active_probe(TOPOLOGY)).exit_code == 0, f"{heir} takes over from a hung node"
+        )
+    finally:
+        container.unpause()
+    eventually(lambda: active(platform) == [heir], f"{holder} gives way", limit_s=10)
+    assert platform.execute(holder, ["pgrep", "-x", "jupyterhub"]).exit_code == 1, "the hung node's hub still runs"

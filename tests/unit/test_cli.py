@@ -1,0 +1,161 @@
+"""The command line: bad input is one message and exit 64, with nothing started."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import cli
+from harness.errors import EngineUnavailable
+from harness.runtime.janitor import Remains
+
+ROOT = Path(__file__).resolve().parents[2]
+GOOD_TOPOLOGY = (ROOT / "topologies/active-passive.yaml").read_text()
+GOOD_EXPERIMENT = (ROOT / "experiments/node-kill.yaml").read_text()
+
+Harness = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def harness(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Harness:
+    def no_engine(*_: object) -> Any:
+        raise AssertionError("an engine was asked for although the input is bad")
+
+    monkeypatch.setattr("harness.runtime.engine.ensure_engine", no_engine)
+    monkeypatch.setattr("harness.runtime.engine.connect", no_engine)
+    monkeypatch.chdir(ROOT)
+
+    def go(*argv: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["harness", *argv])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        captured = capsys.readouterr()
+        assert isinstance(caught.value.code, int)
+        return caught.value.code, captured.out, captured.err
+
+    return go
+
+
+def test_without_a_topology_the_list_of_topologies_is_the_answer(harness: Harness) -> None:
+    code, _, error = harness("run")
+    assert code == 64
+    assert "active-passive" in error
+
+
+def test_a_misspelt_topology_names_the_nearest(harness: Harness) -> None:
+    code, _, error = harness("run", "active-pasive")
+    assert code == 64
+    assert "did you mean active-passive?" in error
+
+
+def test_a_misspelt_experiment_names_the_nearest(harness: Harness) -> None:
+    code, _, error = harness("run", "active-passive", "node-kil")
+    assert code == 64
+    assert "did you mean node-kill?" in error
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("fault: kill", "fault: kil", "did you mean kill?"),
+        ("hold_s: 40", "hold_s: -40", "hold_s"),
+        ("hold_s: 40", "hold_s: long", "hold_s"),
+        ("hold_s: 40", "holds: 40", "did you mean hold_s?"),
+        ("workbench[active]", "workbench[7]", "workbench[7]"),
+        ("workbench[active]", "workbenhc[active]", "workbench"),
+        ("workbench[active]", "scheduler[0]", "scheduler"),
+    ],
+)
+def test_a_mistake_in_an_experiment_is_named_with_file_and_line(
+    harness: Harness, tmp_path: Path, old: str, new: str, expected: str
+) -> None:
+    path = tmp_path / "node-kill.yaml"
+    path.write_text(GOOD_EXPERIMENT.replace(old, new))
+    line = next(number for number, text in enumerate(path.read_text().splitlines(), 1) if new in text)
+    code, _, error = harness("run", "active-passive", str(path))
+    assert code == 64
+    assert f"node-kill.yaml:{line}:" in error
+    assert expected in error
+
+
+def test_a_contradiction_in_a_topology_names_both_fields(harness: Harness, tmp_path: Path) -> None:
+    path = tmp_path / "lonely.yaml"
+    path.write_text(GOOD_TOPOLOGY.replace("nodes: 2", "nodes: 1"))
+    code, _, error = harness("run", str(path))
+    assert code == 64
+    assert "nodes" in error
+    assert "active-passive" in error
+
+
+def test_a_dry_run_prints_the_plan_and_starts_nothing(harness: Harness) -> None:
+    code, out, _ = harness("run", "active-passive", "--dry-run")
+    assert code == 0
+    assert "inject kill on workbench[active]" in out
+    assert "nothing was started" in out
+
+
+@pytest.mark.parametrize(
+    "argv", [["run", "--no-such-option"], ["no-such-command"], ["run", "active-passive", "--users", "many"]]
+)
+def test_usage_errors_are_64_not_2(harness: Harness, argv: list[str]) -> None:
+    code, _, error = harness(*argv)
+    assert code == 64
+    assert error
+
+
+def test_no_users_at_all_is_refused(harness: Harness) -> None:
+    assert harness("run", "active-passive", "--users", "0")[0] == 64
+
+
+def test_a_folder_that_is_no_run_is_refused(harness: Harness, tmp_path: Path) -> None:
+    code, _, error = harness("analyze", str(tmp_path))
+    assert code == 64
+    assert "history.jsonl" in error
+
+
+def test_no_engine_is_69_with_what_to_do(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unavailable(*_: object) -> Any:
+        raise EngineUnavailable("no Docker engine answers", hint="sudo systemctl start docker")
+
+    monkeypatch.setattr("harness.runtime.engine.ensure_engine", unavailable)
+    code, _, error = harness("run", "active-passive")
+    assert code == 69
+    assert "sudo systemctl start docker" in error
+
+
+def test_a_defect_is_70_never_a_verdict(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    def defect(*_: object) -> Any:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("harness.runtime.engine.ensure_engine", defect)
+    code, _, error = harness("run", "active-passive")
+    assert code == 70
+    assert "ZeroDivisionError" in error
+
+
+def test_list_and_validate_read_every_file(harness: Harness) -> None:
+    code, out, _ = harness("list")
+    assert code == 0
+    assert "active-passive" in out
+    assert "node-kill" in out
+    assert harness("list", "--faults")[1].startswith("kill ")
+    assert harness("validate")[0] == 0
+
+
+def test_the_module_is_the_command() -> None:
+    done = subprocess.run([sys.executable, "-m", "harness", "--help"], capture_output=True, text=True, check=True)
+    assert "doctor" in done.stdout
+
+
+def test_down_without_a_name_takes_nothing_down(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    remains = [Remains("abc123", "active-passive", agent="c0ffee")]
+    monkeypatch.setattr("harness.runtime.engine.connect", lambda: None)
+    monkeypatch.setattr("harness.runtime.janitor.find_remains", lambda client: remains)
+    code, _, error = harness("down")
+    assert code == 64
+    assert "abc123 (active-passive)" in error

@@ -1,0 +1,39 @@
+"""What can be used is documented: every fault, topology, experiment, command and make target."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from harness.cli import app
+from harness.faults.registry import FAULTS
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("kind", sorted(FAULTS))
+def test_every_fault_has_its_row(kind: str) -> None:
+    assert f"| `{kind}` |" in (ROOT / "docs/faults.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.glob("*ologies/*.yaml")) + sorted(ROOT.glob("experiments/*.yaml")), ids=str
+)
+def test_every_topology_and_experiment_is_in_the_readme(path: Path) -> None:
+    assert f"`{path.stem}`" in (ROOT / "README.md").read_text()
+
+
+def test_every_command_is_in_the_readme() -> None:
+    names = {c.name or (c.callback.__name__ if c.callback else "") for c in app.registered_commands}
+    readme = (ROOT / "README.md").read_text()
+    assert names
+    assert not [name for name in names if f"harness {name}" not in readme]
+
+
+def test_every_make_target_of_the_readme_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    named = set(re.findall(r"make ([a-z][a-z-]+)", (ROOT / "README.md").read_text()))
+    assert {"chaos", "test"} <= named
+    assert not [name for name in named if not re.search(rf"^{name}:", makefile, re.MULTILINE)]

@@ -1,0 +1,72 @@
+"""What goes into an image, and what must not."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness.errors import ImageError
+from harness.runtime import engine, images
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = sorted(path.parent.name for path in (ROOT / "harness/images").glob("*/Dockerfile"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_tag_changes_with_any_file_and_with_the_base(name: str) -> None:
+    files = images.context_files(name)
+    tag = images.content_tag(files, "sha256:base")
+    assert images.content_tag(dict(files), "sha256:base") == tag
+    assert images.content_tag(files, "sha256:newer") != tag
+    for path in files:
+        assert images.content_tag({**files, path: b"changed"}, "sha256:base") != tag
+
+
+def test_the_agent_carries_only_the_standard_library_part_of_the_harness() -> None:
+    parts = {path.split("/")[2] for path in images.context_files("agent") if path.startswith("package/")}
+    assert parts == {"__init__.py", "errors.py", "core", "faults"}
+
+
+def test_certificates_of_the_host_stay_out_of_the_hash_and_of_final_stages() -> None:
+    for name in NAMES:
+        files = images.context_files(name)
+        assert not any(path.startswith("ca/") for path in files)
+        final_stage = files["Dockerfile"].decode().split("\nFROM ")[-1]
+        assert "ca/" not in final_stage, f"{name}: the final stage copies the host's certificates"
+
+
+def test_an_unknown_image_is_named() -> None:
+    with pytest.raises(ImageError, match="there is no image 'nothing'"):
+        images.context_files("nothing")
+
+
+def test_no_committed_file_names_an_index_a_registry_or_this_machine() -> None:
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    forbidden = re.compile(
+        r"pypi\.org|pythonhosted|registry\.npmjs|registry\.yarnpkg|deb\.debian\.org|--index-url|--extra-index-url"
+        r"|BEGIN (RSA |EC |OPENSSH )?PRIVATE KEY|BEGIN CERTIFICATE" + "|" + re.escape(str(ROOT.parent)) + "/"
+    )
+    for name in tracked:
+        path = ROOT / name
+        if path == Path(__file__).resolve() or not path.is_file():
+            continue
+        found = forbidden.search(path.read_text(encoding="utf-8", errors="replace"))
+        assert not found, f"{name} holds {found.group() if found else ''}"
+
+
+def test_pid_files_of_a_killed_engine_are_stale_unless_they_name_a_running_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docker_pid, containerd_pid = tmp_path / "docker.pid", tmp_path / "containerd.pid"
+    docker_pid.write_text("17\n")
+    containerd_pid.write_text("18")
+    monkeypatch.setattr(engine, "_PID_FILES", (docker_pid, containerd_pid))
+    assert engine.remains_to_remove(lambda pid, name: (pid, name) == (18, "containerd")) == [docker_pid]
+    assert engine.remains_to_remove(lambda pid, name: (pid, name) == (17, "dockerd")) == [containerd_pid]
+    docker_pid.write_text("not a number")
+    assert docker_pid in engine.remains_to_remove(lambda pid, name: True)
+    docker_pid.unlink()
+    assert engine.remains_to_remove(lambda pid, name: True) == []

@@ -1,0 +1,75 @@
+"""What a run needs, known before anything is started."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from harness.core.model import Database, Experiment, Fault, Load, LoadBalancer, Storage, Topology, Workbench
+from harness.errors import UsageError
+from harness.run.plan import SESSION_BYTES, WARM_PARENT_BYTES, Act, check_memory, needed_images, time_line
+
+GB = 1_000_000_000
+TOPOLOGY = Topology(
+    name="pair",
+    description="two nodes",
+    load_balancer=LoadBalancer(),
+    workbench=Workbench(),
+    database=Database(),
+    storage=Storage(),
+)
+FAULT = Fault(fault="kill", target="workbench[active]", at_s=5, hold_s=20)
+
+
+def experiment(users: int = 12, *faults: Fault) -> Experiment:
+    return Experiment(description="d", source="s", faults=faults, load=Load(users=users))
+
+
+def largest(topology: Topology, memory_bytes: int) -> int:
+    """How many users the check lets pass."""
+    low, high = 0, 10_000
+    while low < high:
+        middle = (low + high + 1) // 2
+        try:
+            check_memory(topology, experiment(middle), {"memory_bytes": memory_bytes})
+        except UsageError:
+            high = middle - 1
+        else:
+            low = middle
+    return low
+
+
+def test_every_way_of_starting_sessions_has_its_figures() -> None:
+    assert set(SESSION_BYTES) == set(WARM_PARENT_BYTES) == {"cold", "prewarmed"}
+
+
+@pytest.mark.parametrize(("session_start", "users"), [("cold", 116), ("prewarmed", 257)])
+def test_how_sessions_start_decides_how_many_fit(session_start: str, users: int) -> None:
+    workbench = replace(Workbench(), session_start=session_start)  # type: ignore[arg-type]
+    assert largest(replace(TOPOLOGY, workbench=workbench), 20 * GB) == users
+
+
+def test_each_prewarmed_node_costs_a_warm_parent() -> None:
+    one, nine = (largest(replace(TOPOLOGY, workbench=Workbench(nodes=nodes)), 20 * GB) for nodes in (1, 9))
+    assert (one - nine) * SESSION_BYTES["prewarmed"] == pytest.approx(8 * (200_000_000 + 120_000_000), rel=0.05)
+
+
+def test_the_refusal_names_the_largest_number_that_fits() -> None:
+    with pytest.raises(UsageError) as caught:
+        check_memory(TOPOLOGY, experiment(500), {"memory_bytes": 8 * GB})
+    assert str(caught.value).startswith("500 users do not fit into the engine's memory of 8.0 GB")
+    assert "at 60 MB a session (prewarmed), pair carries 87 at the most" in str(caught.value)
+    check_memory(TOPOLOGY, experiment(87), {"memory_bytes": 8 * GB})
+
+
+def test_the_time_line_has_every_act_in_order() -> None:
+    early = replace(FAULT, at_s=1, hold_s=2)
+    assert time_line(experiment(12, FAULT, early)) == [
+        Act(1, False, 1), Act(3, True, 1), Act(5, False, 0), Act(25, True, 0),
+    ]  # fmt: skip
+
+
+def test_a_run_needs_the_agent_and_every_role() -> None:
+    assert needed_images(TOPOLOGY)[0] == "agent"
+    assert "workbench" in needed_images(TOPOLOGY)
