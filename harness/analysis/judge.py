@@ -17,7 +17,8 @@ __all__ = ["LATENESS_AT_MOST_S", "SAMPLES_AT_LEAST", "judge"]
 SAMPLES_AT_LEAST = 20
 #: Starting a session takes seconds, so its probes are few; three show it before, during and after a fault.
 START_SESSIONS_AT_LEAST = 3
-#: Probes sent later than this behind their grid measure the client, not the platform; the bounds assume the grid.
+#: Probes sent later than this behind their grid, and later than one period of it, are on no grid any more. Below that a
+#: late probe only widens the bounds by itself, because edges are taken from when probes were really sent.
 LATENESS_AT_MOST_S = 0.1
 #: A gap in the probes of more than this, and of more than ten periods, hides an outage.
 GAP_AT_MOST_S, GAP_AT_MOST_PERIODS = 2.0, 10
@@ -86,8 +87,9 @@ def _probe_doubts(one: CapabilityMeasures) -> Iterator[str]:
     limit_s = max(GAP_AT_MOST_S, GAP_AT_MOST_PERIODS * (one.period_s or 0.0))
     if one.longest_gap_s is not None and one.longest_gap_s > limit_s:
         yield f"no probe of {one.capability} was sent for {one.longest_gap_s:.1f} s, at most {limit_s:.1f} s is sound"
-    if one.lateness_p99_s is not None and one.lateness_p99_s > LATENESS_AT_MOST_S:
-        late_ms, most_ms = one.lateness_p99_s * 1000, LATENESS_AT_MOST_S * 1000
+    late_limit_s = max(LATENESS_AT_MOST_S, one.period_s or 0.0)
+    if one.lateness_p99_s is not None and one.lateness_p99_s > late_limit_s:
+        late_ms, most_ms = one.lateness_p99_s * 1000, late_limit_s * 1000
         yield f"probes of {one.capability} were sent late: p99 {late_ms:.0f} ms, at most {most_ms:.0f} ms is sound"
     early = [outage for outage in one.outages if outage.during_fault is None]
     if early:
