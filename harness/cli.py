@@ -63,9 +63,13 @@ def run(
     from harness.run.live import LiveWatcher
     from harness.runtime.docker import DockerRuntime
     from harness.runtime.engine import ensure_engine
+    from harness.runtime.janitor import find_remains
 
     console = _console()
     client = ensure_engine(_say)
+    for remains in find_remains(client):
+        if not remains.alive:
+            _say(f"run {remains.run_id} died and left {len(remains.names())} things: `harness doctor` removes them")
     with LiveWatcher(console) as watcher:
         folder, measures = run_experiment(
             runtime=DockerRuntime(client),
@@ -109,7 +113,7 @@ def down(
     from harness.runtime.janitor import end_run, find_remains
 
     client = connect()
-    chosen = [r for r in find_remains(client) if everything or which in (r.run_id, r.topology)]
+    chosen = [r for r in find_remains(client) if everything or (which and which in (r.run_id, r.topology))]
     if not chosen and not everything:
         there = ", ".join(f"{r.run_id} ({r.topology})" for r in find_remains(client)) or "nothing"
         asked = f"there is no run or topology {which!r} on the engine" if which else "which run?"

@@ -15,7 +15,7 @@ __all__ = ["LATENESS_AT_MOST_S", "SAMPLES_AT_LEAST", "judge"]
 
 #: Below this the p99 of the steady state, and so the slow threshold, is no more than the slowest of a handful.
 SAMPLES_AT_LEAST = 20
-#: Starting a session takes seconds, so its probes are few; three show it before, during and after a fault.
+#: Starting a session costs the platform much, so its probes are few; three show it before, during and after a fault.
 START_SESSIONS_AT_LEAST = 3
 #: Probes sent later than this behind their grid, and later than one period of it, are on no grid any more. Below that a
 #: late probe only widens the bounds by itself, because edges are taken from when probes were really sent.

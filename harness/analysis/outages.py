@@ -34,8 +34,8 @@ Ints = npt.NDArray[np.int64]
 SLOW_FACTOR = 4
 #: ... but never below 5 ms: with a p99 under a millisecond the scheduler's own jitter would read as slowness.
 SLOW_AT_LEAST_NS = 5_000_000
-#: The steady state reaches back over this many probes of a capability that is probed rarely: with one probe in 10 s, a
-#: gate of 5 s holds one at the most, and that one may be in flight when the fault comes.
+#: The steady state reaches back over this many probes of a capability that is probed rarely: with one probe in 5 s, a
+#: gate of 5 s holds one, and that one may be in flight when the fault comes.
 BASELINE_PERIODS = 3
 
 

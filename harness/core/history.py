@@ -10,6 +10,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -95,24 +96,36 @@ class HistoryWriter:
         self._file: TextIO = path.open("x", encoding="utf-8")
         self._digest = hashlib.sha256()
         self._seq = 0
+        self.broken: OSError | None = None
         self._lock = threading.Lock()  # containers get ready in threads of their own
 
     def append(self, kind: EventKind, data: Mapping[str, Any] | None = None, *, t_ns: int | None = None) -> Event:
-        """Record an event; `t_ns` is now unless the moment is known better."""
+        """Record an event; `t_ns` is now unless the moment is known better.
+
+        The first event that can't be written raises the OSError (a full disk, say) and is kept in `broken`. Later ones
+        pass without being written: what is left to do then is to tear down, and the history stays unclosed.
+        """
         with self._lock:
             event = Event(self._seq, self._clock.now_ns() if t_ns is None else t_ns, kind, data or {})
-            line = event.to_line()
-            self._file.write(line)
-            self._file.flush()
+            if self.broken:
+                return event
+            try:
+                line = event.to_line()
+                self._file.write(line)
+                self._file.flush()
+            except OSError as error:
+                self.broken = error
+                raise
             self._digest.update(line.encode())
             self._seq += 1
         return event
 
     def close(self) -> None:
-        """Write the closing line; a second call does nothing."""
+        """Write the closing line; a second call does nothing, and neither does one of a history that is `broken`."""
         if not self._file.closed:
-            self.append(EventKind.CLOSED, {"events": self._seq, "sha256": self._digest.hexdigest()})
-            self._file.close()
+            with suppress(OSError):
+                self.append(EventKind.CLOSED, {"events": self._seq, "sha256": self._digest.hexdigest()})
+                self._file.close()
 
     def __enter__(self) -> Self:
         return self

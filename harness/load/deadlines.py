@@ -29,8 +29,8 @@ DEADLINE_S: Mapping[Capability, float] = MappingProxyType(
     }
 )
 
-#: A start takes 0.5-3 s; one probe at a time has no herd to wait for. The shorter deadline bounds how many accounts the
-#: pool needs, and half of it is part of the bound on the error of an estimated outage.
+#: A start takes 0.2-3 s, and probes have no herd to wait for. The shorter deadline bounds how many accounts the pool
+#: needs.
 START_PROBE_DEADLINE_S = 20.0
 
 

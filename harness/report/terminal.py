@@ -26,6 +26,10 @@ STYLES = {
 def render(measures: Measures, console: Console, report_path: Path | str | None = None) -> None:
     """Print the report; `report_path` is where the page with the timeline is."""
     console.rule(Text(words.title(measures)), characters="-")
+    if measures.facts.window is None:  # nothing was observed: tables of it would only hide the reason
+        _verdict(measures, console)
+        _path(report_path, console)
+        return
     _faults(measures, console)
     console.print(_sessions(measures))
     console.print(_capabilities(measures))
@@ -35,6 +39,10 @@ def render(measures: Measures, console: Console, report_path: Path | str | None 
     if measures.verdict.checks:
         console.print(_checks(measures))
     _verdict(measures, console)
+    _path(report_path, console)
+
+
+def _path(report_path: Path | str | None, console: Console) -> None:
     if report_path is not None:
         # never wrapped or cut: a path that can't be copied is no use
         console.print(Text(f"report: {report_path}"), soft_wrap=True)

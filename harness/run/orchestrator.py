@@ -9,6 +9,7 @@ import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from harness.components.base import generate_secrets
@@ -32,10 +33,10 @@ log = logging.getLogger(__name__)
 CLIENT = "client"
 #: How often the client is asked how people are.
 _POLL_S = 0.5
-#: Beside the ramp: a session starts in 2.7 s at the median, several at once on two cores take a multiple.
+#: Beside the ramp: a cold session starts in 2.7 s at the median, several at once on two cores take a multiple.
 _RAMP_GRACE_S = 90.0
 _PER_USER_GRACE_S = 3.0
-#: The client waits 15 s for people and 30 s for probes that are in flight.
+#: The client itself gives up waiting for what is in flight after 30 s.
 _STOP_TIMEOUT_S = 90.0
 _CLOCK_ROUNDS = 20
 
@@ -296,21 +297,23 @@ class Orchestrator:
 
     def _end(self, facts: dict[str, Any]) -> None:
         """Undo, collect, tear down, close; every part whatever the others did. A second Ctrl-C skips to the next."""
-        self._phase(Phase.DRAIN, "collecting what was measured")
+        self._attempt(lambda: self._phase(Phase.DRAIN, "collecting what was measured"))
         deployment = self._ending.deployment
         if deployment is not None:
-            self._attempt(lambda: self._undo_leftovers(deployment))
+            for index in sorted(self._injected_ns, key=lambda i: self._injected_ns[i], reverse=True):
+                self._attempt(partial(self._undo, deployment, index))
             if self._ending.loaded:
                 self._attempt_unless_hurried(lambda: self._collect(deployment, facts))
             self._attempt_unless_hurried(lambda: collect_containers(deployment, self._ending.specs, self._folder))
-            self._phase(Phase.TEARDOWN, "removing everything of this run")
+            self._attempt(lambda: self._phase(Phase.TEARDOWN, "removing everything of this run"))
             self._attempt(deployment.remove)
         self._attempt(lambda: self._folder.write_run(facts))
         self._history.close()
-
-    def _undo_leftovers(self, deployment: Deployment) -> None:
-        for index in sorted(self._injected_ns, reverse=True):
-            self._undo(deployment, index)
+        if self._history.broken:
+            raise RunError(
+                f"{self._folder.history} could not be written: {self._history.broken}",
+                hint="free some space or name another --results; everything of this run was removed from the engine",
+            )
 
     def _collect(self, deployment: Deployment, facts: dict[str, Any]) -> None:
         stopped = deployment.peer(CLIENT).call("stop", timeout_s=_STOP_TIMEOUT_S)
@@ -335,11 +338,11 @@ class Orchestrator:
             self._record_error(error)
 
     def _record_error(self, error: Exception) -> None:
-        message = error.message if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
+        message = error.message if isinstance(error, HarnessError) else str(error)
         detail = error.detail if isinstance(error, HarnessError) else ""
         log.exception("the run broke")
         self._history.append(EventKind.ERROR, {"type": type(error).__name__, "message": message, "detail": detail})
-        self._watcher.note(f"error: {message}" + (f"\n{detail}" if detail else ""))
+        self._watcher.note(f"error: {type(error).__name__}: {message}" + (f"\n{detail}" if detail else ""))
 
 
 def _not_steady(snapshot: Mapping[str, Any], users: int, needed_s: float, working_since_ns: int | None) -> str:

@@ -10,6 +10,7 @@ from harness.components.registry import images
 from harness.core.model import Experiment, Topology
 from harness.core.names import AGENT_ROLE
 from harness.errors import UsageError
+from harness.load.deadlines import START_PROBE_DEADLINE_S
 
 __all__ = ["Act", "check_memory", "needed_images", "time_line"]
 
@@ -22,8 +23,6 @@ WARM_PARENT_BYTES: Mapping[str, int] = {"cold": 0, "prewarmed": 120_000_000}
 NODE_BYTES = 200_000_000
 SERVICES_BYTES = 300_000_000
 CLIENT_BYTES = 300_000_000
-#: Sessions that the probes hold beside the users'.
-PROBE_SESSIONS = 5
 #: The page cache and everything else on the machine keep this share.
 USABLE_RATIO = 0.85
 
@@ -57,8 +56,10 @@ def check_memory(topology: Topology, experiment: Experiment, machine: Mapping[st
     start = topology.workbench.session_start
     session = SESSION_BYTES[start]
     node = NODE_BYTES + WARM_PARENT_BYTES[start]
+    # one that is kept alive, and one for each start that can be in flight until its deadline
+    probe_sessions = 2 + int(START_PROBE_DEADLINE_S / experiment.load.start_probe_every_s)
     usable = machine["memory_bytes"] * USABLE_RATIO
-    platform = SERVICES_BYTES + CLIENT_BYTES + topology.workbench.nodes * node + PROBE_SESSIONS * session
+    platform = SERVICES_BYTES + CLIENT_BYTES + topology.workbench.nodes * node + probe_sessions * session
     fits = max(0, int((usable - platform) // session))
     if experiment.load.users > fits:
         raise UsageError(

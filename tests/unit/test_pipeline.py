@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,16 +13,16 @@ import pytest
 
 from harness.analysis import Measures
 from harness.core.clock import FakeClock
-from harness.core.history import EventKind, FaultStep, Phase, read_history
+from harness.core.history import Event, EventKind, FaultStep, Phase, read_history
 from harness.core.model import Experiment, Fault, Topology
 from harness.core.verdict import Outcome
-from harness.errors import RecordError, RunInterrupted, UsageError
+from harness.errors import RecordError, RunError, RunInterrupted, UsageError
 from harness.faults.base import Evidence, Host, State
 from harness.faults.machines import Kill
 from harness.faults.registry import FAULTS
 from harness.run.artifacts import RunFolder
 from harness.run.experiment import run_experiment
-from harness.runtime.fake import Behaviour, FakeRuntime
+from harness.runtime.fake import Behaviour, FakeDeployment, FakeRuntime
 from harness.spec.loader import load_experiment, load_topology
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -281,3 +282,27 @@ def test_nobody_to_hit_is_an_error_that_says_so(run: Run, node_kill: Experiment)
     result = run(what=replace(node_kill, faults=(*node_kill.faults, at_once)))
     assert result.outcome is Outcome.ERROR
     assert any("found 0: none is active" in reason for reason in result.measures.verdict.reasons)
+
+
+def test_a_full_disk_is_an_error_and_everything_is_removed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    deployments: list[FakeDeployment] = []
+    original = FakeRuntime.open
+
+    def open_and_remember(self: FakeRuntime, run_id: str, topology: str, *, keep: bool = False) -> FakeDeployment:
+        deployments.append(original(self, run_id, topology, keep=keep))
+        return deployments[-1]
+
+    monkeypatch.setattr(FakeRuntime, "open", open_and_remember)
+    lines = iter(range(8))
+    to_line = Event.to_line
+
+    def no_room_after_some_lines(event: Event) -> str:
+        if next(lines, None) is None:
+            # what a write to a full disk looks like to the writer: the text that does not fit raises when it is flushed
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return to_line(event)
+
+    monkeypatch.setattr(Event, "to_line", no_room_after_some_lines)
+    with pytest.raises(RunError, match="No space left on device"):
+        run()
+    assert deployments[0].removed
