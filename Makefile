@@ -28,7 +28,8 @@ setup: .venv/.ready  ## the Python environment; `make chaos` and `make test` do 
 	@echo "making the Python environment in .venv"
 	@rm -rf .venv && $(PYTHON) -m venv .venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e . 2> .venv/install.log || \
+	  { cat .venv/install.log >&2; exit 1; }
 	@touch $@
 
 chaos: .venv/.ready  ## run EXP (default node-kill) on TOPO: make chaos TOPO=active-passive
