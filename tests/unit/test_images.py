@@ -47,7 +47,7 @@ def test_no_committed_file_names_an_index_a_registry_or_this_machine() -> None:
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     forbidden = re.compile(
         r"pypi\.org|pythonhosted|registry\.npmjs|registry\.yarnpkg|deb\.debian\.org|--index-url|--extra-index-url"
-        r"|BEGIN (RSA |EC |OPENSSH )?PRIVATE KEY|BEGIN CERTIFICATE" + "|" + re.escape(str(ROOT.parent)) + "/"
+        r"|BEGIN (RSA |EC |OPENSSH )?PRIVATE KEY|BEGIN CERTIFICATE" + "|" + re.escape(str(ROOT))
     )
     for name in tracked:
         path = ROOT / name
