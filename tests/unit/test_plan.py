@@ -60,7 +60,7 @@ def test_the_refusal_names_the_largest_number_that_fits() -> None:
         check_memory(TOPOLOGY, experiment(500), {"memory_bytes": 8 * GB})
     assert str(caught.value).startswith("500 users do not fit into the engine's memory of 8.0 GB")
     assert "at 60 MB a session (prewarmed), pair carries 86 at the most" in str(caught.value)
-    check_memory(TOPOLOGY, experiment(87), {"memory_bytes": 8 * GB})
+    check_memory(TOPOLOGY, experiment(86), {"memory_bytes": 8 * GB})
 
 
 def test_the_time_line_has_every_act_in_order() -> None:
