@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import docker
@@ -56,5 +56,14 @@ def seconds_until_gone(client: docker.DockerClient, run_id: str, *, limit_s: flo
     start = time.monotonic()
     while left := left_of(client, run_id):
         assert time.monotonic() - start < limit_s, f"after {limit_s} s these are left: {left}"
+        time.sleep(0.1)
+    return time.monotonic() - start
+
+
+def eventually(condition: Callable[[], bool], what: str, limit_s: float = 30.0) -> float:
+    """Seconds until it holds."""
+    start = time.monotonic()
+    while not condition():
+        assert time.monotonic() - start < limit_s, f"not within {limit_s} s: {what}"
         time.sleep(0.1)
     return time.monotonic() - start

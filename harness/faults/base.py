@@ -49,6 +49,8 @@ class ContainerState:
     """When that process started (field 22 of /proc/PID/stat), so that a reused PID is not mistaken for it."""
     own_namespaces: bool
     """Its network and PID namespaces differ from the host's."""
+    frozen: bool
+    """The kernel says that every process of its control group is frozen."""
 
 
 class Host(Protocol):
@@ -72,6 +74,31 @@ class Host(Protocol):
 
     def start_container(self, container_id: str) -> None:
         """Start a container that does not run; one that runs is fine."""
+        ...
+
+    def stop_container(self, container_id: str) -> None:
+        """Shut a container down in an orderly way and wait until it is; one that does not run is fine."""
+        ...
+
+    def pause_container(self, container_id: str) -> None:
+        """Freeze every process of a container."""
+        ...
+
+    def unpause_container(self, container_id: str) -> None:
+        """Thaw them; a container that is not paused is fine."""
+        ...
+
+    def outer_device(self, pid: int) -> str:
+        """The host's end of the link of the container with that PID 1. Raises `GuardError` unless it is a veth device
+        whose peer is the container's."""
+        ...
+
+    def set_link(self, device: str, *, up: bool) -> None:
+        """Switch a device of the host on or off; one that is gone is fine. Raises `GuardError` unless it is veth."""
+        ...
+
+    def link_is_up(self, device: str) -> bool:
+        """Whether the device exists and is switched on."""
         ...
 
 

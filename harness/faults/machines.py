@@ -6,18 +6,45 @@ from typing import ClassVar
 
 from harness.faults.base import ContainerState, Evidence, GuardError, Host, State
 
-__all__ = ["Kill"]
+__all__ = ["Kill", "Pause", "Stop", "guard_own_machine"]
 
 
 def guard_own_machine(container: ContainerState) -> None:
     """Refuse whatever is not a running container with namespaces of its own."""
-    if not container.running or container.pid <= 1:
+    if not container.running or container.status == "paused" or container.pid <= 1:
         raise GuardError(
             f"{container.name} is {container.status}, so there is no machine to break",
             hint="did an earlier fault of this experiment already take it away?",
         )
     if not container.own_namespaces:
         raise GuardError(f"{container.name} shares the host's network or PID namespace: refused")
+
+
+def machine_state(container: ContainerState) -> State:
+    """What tells this very incarnation of a machine from the next."""
+    return {
+        "container": container.name,
+        "id": container.id,
+        "pid": container.pid,
+        "start_ticks": container.start_ticks,
+    }
+
+
+def gone(host: Host, state: State) -> Evidence:
+    """Evidence that the machine in `state` does not run any more."""
+    alive = host.process_alive(state["pid"], state["start_ticks"])
+    container = host.container(state["container"])
+    text = f"process {state['pid']} {'is alive' if alive else 'is gone'}, engine says {container.status}"
+    return Evidence(not alive and not container.running, text)
+
+
+def back(host: Host, state: State) -> Evidence:
+    """Evidence that a new incarnation of the machine in `state` runs."""
+    container = host.container(state["container"])
+    fresh = (container.pid, container.start_ticks) != (state["pid"], state["start_ticks"])
+    alive = container.running and host.process_alive(container.pid, container.start_ticks)
+    text = f"engine says {container.status}, process {container.pid} {'is alive' if alive else 'is not there'}"
+    return Evidence(alive and fresh, text)
 
 
 class Kill:
@@ -33,27 +60,64 @@ class Kill:
     def prepare(self, host: Host, target: str) -> State:
         container = host.container(target)
         guard_own_machine(container)
-        return {"container": target, "id": container.id, "pid": container.pid, "start_ticks": container.start_ticks}
+        return machine_state(container)
 
     def inject(self, host: Host, state: State) -> None:
         if host.process_alive(state["pid"], state["start_ticks"]):
             host.kill_process(state["pid"])
 
     def confirm(self, host: Host, state: State) -> Evidence:
-        alive = host.process_alive(state["pid"], state["start_ticks"])
-        container = host.container(state["container"])
-        text = f"process {state['pid']} {'is alive' if alive else 'is gone'}, engine says {container.status}"
-        return Evidence(not alive and not container.running, text)
+        return gone(host, state)
 
     def undo(self, host: Host, state: State) -> None:
         host.start_container(state["id"])
 
     def confirm_recovery(self, host: Host, state: State) -> Evidence:
+        return back(host, state)
+
+    def cleanup(self, host: Host, state: State) -> None:
+        """Nothing was made for it."""
+
+
+class Stop(Kill):
+    """The machine is shut down in an orderly way: the container's stop signal, then time to finish.
+
+    What is planned (a reboot, a patch) begins like this. Undone by starting it again.
+    """
+
+    kind: ClassVar[str] = "stop"
+    summary: ClassVar[str] = "the machine is shut down in an orderly way and stays off until undone"
+
+    def inject(self, host: Host, state: State) -> None:
+        host.stop_container(state["id"])
+
+
+class Pause:
+    """The machine hangs: every process is frozen, connections stay open, the kernel still answers TCP's probes."""
+
+    kind: ClassVar[str] = "pause"
+    summary: ClassVar[str] = "the machine hangs (all its processes are frozen) until undone"
+
+    def prepare(self, host: Host, target: str) -> State:
+        container = host.container(target)
+        guard_own_machine(container)
+        return machine_state(container)
+
+    def inject(self, host: Host, state: State) -> None:
+        host.pause_container(state["id"])
+
+    def confirm(self, host: Host, state: State) -> Evidence:
         container = host.container(state["container"])
-        fresh = (container.pid, container.start_ticks) != (state["pid"], state["start_ticks"])
-        alive = container.running and host.process_alive(container.pid, container.start_ticks)
-        text = f"engine says {container.status}, process {container.pid} {'is alive' if alive else 'is not there'}"
-        return Evidence(alive and fresh, text)
+        text = f"the kernel says {'frozen' if container.frozen else 'not frozen'}, engine says {container.status}"
+        return Evidence(container.frozen, text)
+
+    def undo(self, host: Host, state: State) -> None:
+        host.unpause_container(state["id"])
+
+    def confirm_recovery(self, host: Host, state: State) -> Evidence:
+        container = host.container(state["container"])
+        text = f"the kernel says {'frozen' if container.frozen else 'not frozen'}, engine says {container.status}"
+        return Evidence(not container.frozen and container.status != "paused", text)
 
     def cleanup(self, host: Host, state: State) -> None:
         """Nothing was made for it."""

@@ -6,11 +6,17 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from harness.faults.base import FaultKind
-from harness.faults.machines import Kill
+from harness.faults.machines import Kill, Pause, Stop
+from harness.faults.network import Isolate
 
 __all__ = ["FAULTS"]
 
-_KINDS: tuple[FaultKind, ...] = (Kill(),)
+_KINDS: tuple[FaultKind, ...] = (
+    Kill(),
+    Stop(),
+    Pause(),
+    Isolate(),
+)
 
 #: Kind -> what carries it out.
 FAULTS: Mapping[str, FaultKind] = MappingProxyType({fault.kind: fault for fault in _KINDS})

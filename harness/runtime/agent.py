@@ -56,11 +56,13 @@ def start_agent(
         .with_name(name)
         .with_envs(RUN_ID=labels[LABEL_RUN], KEEP="1" if keep else "")
         .with_volume_mapping(engine_socket(client), "/var/run/docker.sock", "rw")
+        .with_volume_mapping("/sys/fs/cgroup", "/host/sys/fs/cgroup", "ro")
         .with_kwargs(
             labels={**labels, LABEL_ROLE: AGENT_ROLE},
             network="none",
             pid_mode="host",
-            cap_add=["KILL", "SYS_PTRACE"],
+            cgroupns="host",
+            cap_add=["KILL", "SYS_PTRACE", "SYS_ADMIN", "NET_ADMIN"],
             security_opt=["apparmor=unconfined"],  # Docker's profile forbids signals to other containers
             stdin_open=True,
         )

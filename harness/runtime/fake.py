@@ -87,6 +87,8 @@ class _Platform:
         self._behaviour = behaviour
         self.started_ns: dict[str, int] = {}
         self.stopped_ns: dict[str, int] = {}
+        self.hung: set[str] = set()
+        self.cut: set[str] = set()
         self._pids: dict[str, int] = {}
         self._changes_ns: list[int] = []
         self._active: list[str] = []
@@ -98,23 +100,42 @@ class _Platform:
         self.stopped_ns.pop(name, None)
         self.started_ns[name] = self.clock.now_ns()
         self._pids[name] = 1000 + len(self._pids) + (self.started_ns[name] // 1_000 % 100_000)
-        if name.startswith("workbench") and self.active_at(self.clock.now_ns() + to_ns(3600)) == "":
-            first_holder = self._topology.workbench.takeover == "first-holder" and self._active
-            if not first_holder or name == self._active[0]:
-                boot_s = self._behaviour.boot_s if self._active else 0.0
-                self._change(self.clock.now_ns() + to_ns(boot_s), name)
+        self._offer(name)
 
     def die(self, pid: int) -> None:
         """A machine is gone; somebody else takes over later, if the topology lets them."""
         name = next(name for name, number in self._pids.items() if number == pid)
+        self.stopped_ns[name] = self.clock.now_ns()
+        self._leave(name)
+
+    def hang(self, name: str) -> None:
+        """A machine serves nobody any more, although it runs."""
+        self.hung.add(name)
+        self._leave(name)
+
+    def wake(self, name: str) -> None:
+        """A machine that hung could serve again; it does if nobody took over."""
+        self.hung.discard(name)
+        if self.runs(name):
+            self._offer(name)
+
+    def _leave(self, name: str) -> None:
         now_ns = self.clock.now_ns()
-        self.stopped_ns[name] = now_ns
         if self.active_at(now_ns) != name:
             return
         self._change(now_ns, "")
-        heirs = [n for n in self.started_ns if n.startswith("workbench") and self.runs(n)]
+        heirs = [n for n in self.started_ns if n.startswith("workbench") and self.runs(n) and n not in self.hung]
         if heirs and self._topology.workbench.takeover == "automatic":
             self._change(now_ns + to_ns(self._behaviour.takeover_s), heirs[0])
+
+    def _offer(self, name: str) -> None:
+        """The node becomes active after its boot, if nobody is and the topology lets it."""
+        if not name.startswith("workbench") or self.active_at(self.clock.now_ns() + to_ns(3600)) != "":
+            return
+        first_holder = self._topology.workbench.takeover == "first-holder" and self._active
+        if not first_holder or name == self._active[0]:
+            boot_s = self._behaviour.boot_s if self._active else 0.0
+            self._change(self.clock.now_ns() + to_ns(boot_s), name)
 
     def runs(self, name: str) -> bool:
         return name in self.started_ns and name not in self.stopped_ns
@@ -154,10 +175,11 @@ class _Host:
             name=name,
             run_id=self._run_id,
             running=runs,
-            status="running" if runs else "exited",
+            status="paused" if name in self._platform.hung else "running" if runs else "exited",
             pid=self._platform.pid(name),
             start_ticks=self._platform.started_ns.get(name, 0),
             own_namespaces=True,
+            frozen=name in self._platform.hung,
         )
 
     def process_alive(self, pid: int, start_ticks: int) -> bool:
@@ -171,6 +193,27 @@ class _Host:
 
     def start_container(self, container_id: str) -> None:
         self._platform.boot(container_id)
+
+    def stop_container(self, container_id: str) -> None:
+        if self._platform.runs(container_id):
+            self._platform.die(self._platform.pid(container_id))
+
+    def pause_container(self, container_id: str) -> None:
+        self._platform.hang(container_id)
+
+    def unpause_container(self, container_id: str) -> None:
+        self._platform.wake(container_id)
+
+    def outer_device(self, pid: int) -> str:
+        return next(f"veth-{name}" for name in self._platform.started_ns if self._platform.pid(name) == pid)
+
+    def set_link(self, device: str, *, up: bool) -> None:
+        name = device.removeprefix("veth-")
+        (self._platform.cut.discard if up else self._platform.cut.add)(name)
+        (self._platform.wake if up else self._platform.hang)(name)
+
+    def link_is_up(self, device: str) -> bool:
+        return device.removeprefix("veth-") not in self._platform.cut
 
 
 class _Agent:

@@ -7,8 +7,10 @@ import secrets
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import docker
 import pytest
@@ -19,7 +21,7 @@ from harness.errors import DeploymentError, PeerError
 from harness.runtime.docker import DockerDeployment, DockerRuntime
 from harness.runtime.images import BASE_IMAGE
 from harness.runtime.janitor import end_run, find_remains, heal
-from tests.conftest import left_of, seconds_until_gone
+from tests.conftest import eventually, left_of, seconds_until_gone
 
 #: A machine that does nothing, from an image that is there anyway.
 IDLE = ContainerSpec(
@@ -70,6 +72,70 @@ def test_kill_takes_effect_and_is_undone_as_an_observer_sees_it(
     after = engine.api.inspect_container(deployment.container_name("idle"))["NetworkSettings"]["Networks"]
     assert [n["IPAddress"] for n in after.values()] == [n["IPAddress"] for n in address.values()]
     assert agent.call("undo_all")["undone"] == []
+
+
+def step(deployment: DockerDeployment, name: str, **first: Any) -> Mapping[str, Any]:
+    answer = deployment.agent.call("fault", step=name, index=0, timeout_s=40, **first)
+    assert answer["ok"], answer["evidence"]
+    return answer
+
+
+def break_it(deployment: DockerDeployment, kind: str, target: str = "idle") -> None:
+    step(deployment, "prepare", fault=kind, targets=[target])
+    step(deployment, "inject")
+    step(deployment, "confirm")
+
+
+def mend_it(deployment: DockerDeployment) -> None:
+    step(deployment, "undo")
+    step(deployment, "confirm_recovery")
+    step(deployment, "cleanup")
+    assert deployment.agent.call("undo_all")["undone"] == []
+
+
+def test_stop_lets_the_machine_finish_in_order(deployment: DockerDeployment, engine: docker.DockerClient) -> None:
+    name = deployment.container_name("idle")
+    break_it(deployment, "stop")
+    state = engine.api.inspect_container(name)["State"]
+    assert (state["Running"], state["OOMKilled"]) == (False, False)
+    mend_it(deployment)
+    assert deployment.execute("idle", ["true"]).exit_code == 0
+
+
+def test_pause_freezes_every_process_and_undo_thaws_them(deployment: DockerDeployment) -> None:
+    # a machine that says something all the time: the observer hears it fall silent and go on
+    ticker = "while true; do echo tick; sleep 0.02; done"
+    deployment.start([replace(IDLE, name="ticker", host_number=10, command=("sh", "-c", ticker))], lambda *_: None)
+
+    def ticks() -> int:
+        return len(deployment.log("ticker"))
+
+    before = ticks()
+    eventually(lambda: ticks() > before, "the machine ticks")
+    break_it(deployment, "pause", "ticker")
+    silent_since = ticks()
+    time.sleep(0.5)  # 25 ticks of a machine that is not frozen
+    assert ticks() == silent_since
+    mend_it(deployment)
+    eventually(lambda: ticks() > silent_since, "the machine ticks again")
+
+
+def test_isolate_cuts_the_link_and_undo_joins_it_again(deployment: DockerDeployment) -> None:
+    others = [replace(IDLE, name=name, host_number=number, mounts=()) for name, number in (("peer", 10), ("other", 11))]
+    deployment.start(others, lambda spec, seconds: None)
+
+    def peer_reaches(host_number: int) -> bool:
+        # a port where nobody listens: only a machine that is reached can refuse the connection
+        ask = f"exec 3<>/dev/tcp/{deployment.subnet_prefix}.{host_number}/9"
+        return "Connection refused" in deployment.execute("peer", ["bash", "-c", ask], timeout_s=5).output
+
+    assert peer_reaches(9)
+    break_it(deployment, "isolate")
+    assert not peer_reaches(9)
+    assert peer_reaches(11), "only the target is cut off"
+    assert deployment.execute("idle", ["true"]).exit_code == 0, "its processes go on"
+    mend_it(deployment)
+    eventually(lambda: peer_reaches(9), "the target is reached again")
 
 
 def test_a_container_of_another_run_is_refused(deployment: DockerDeployment, engine: docker.DockerClient) -> None:

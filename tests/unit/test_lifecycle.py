@@ -26,6 +26,8 @@ class Machine:
     start_ticks: int = 99
     own_namespaces: bool = True
     immortal: bool = False
+    paused: bool = False
+    linked: bool = True
     journal_at_kill: str = ""
     journal: Path | None = None
 
@@ -38,10 +40,11 @@ class Machine:
             name=name,
             run_id="abc123",
             running=self.running,
-            status="running" if self.running else "exited",
+            status="paused" if self.paused else "running" if self.running else "exited",
             pid=self.pid if self.running else 0,
             start_ticks=self.start_ticks,
             own_namespaces=self.own_namespaces,
+            frozen=self.paused,
         )
 
     def process_alive(self, pid: int, start_ticks: int) -> bool:
@@ -57,6 +60,29 @@ class Machine:
         assert container_id == "c0ffee"
         if not self.running:
             self.running, self.pid, self.start_ticks = True, self.pid + 1, self.start_ticks + 500
+
+    def stop_container(self, container_id: str) -> None:
+        self.kill_process(self.pid)
+
+    def pause_container(self, container_id: str) -> None:
+        self.paused = not self.immortal
+
+    def unpause_container(self, container_id: str) -> None:
+        self.paused = False
+
+    def outer_device(self, pid: int) -> str:
+        return f"veth{pid}"
+
+    def set_link(self, device: str, *, up: bool) -> None:
+        assert device == f"veth{self.pid}"
+        self.linked = up or self.immortal
+
+    def link_is_up(self, device: str) -> bool:
+        return self.linked
+
+    def untouched(self) -> bool:
+        """As before any fault, seen from outside."""
+        return self.running and self.linked and not self.paused
 
 
 @pytest.fixture
@@ -82,6 +108,40 @@ def test_kill_goes_through_its_life_with_evidence(lifecycle: Lifecycle, machine:
     assert "process 4243 is alive" in recovered["evidence"]
     lifecycle.step(step="cleanup", index=0)
     assert lifecycle.undo_all() == []
+
+
+@pytest.mark.parametrize("kind", sorted(FAULTS))
+def test_every_fault_goes_through_its_life(lifecycle: Lifecycle, machine: Machine, kind: str) -> None:
+    assert lifecycle.step(step="prepare", index=0, fault=kind, targets=["workbench-0"])["ok"]
+    assert machine.untouched()
+    lifecycle.step(step="inject", index=0)
+    assert not machine.untouched()
+    assert lifecycle.step(step="confirm", index=0)["ok"]
+    lifecycle.step(step="undo", index=0)
+    assert machine.untouched()
+    assert lifecycle.step(step="confirm_recovery", index=0)["ok"]
+    lifecycle.step(step="cleanup", index=0)
+    assert lifecycle.undo_all() == []
+
+
+@pytest.mark.parametrize("kind", sorted(FAULTS))
+def test_every_fault_that_does_nothing_is_caught(lifecycle: Lifecycle, machine: Machine, kind: str) -> None:
+    machine.immortal = True  # whatever is done to it has no effect
+    lifecycle.step(step="prepare", index=0, fault=kind, targets=["workbench-0"])
+    lifecycle.step(step="inject", index=0)
+    answer = lifecycle.step(step="confirm", index=0)
+    assert not answer["ok"]
+    assert answer["evidence"]
+
+
+@pytest.mark.parametrize("kind", sorted(FAULTS))
+def test_every_fault_is_undone_from_the_journal_alone(machine: Machine, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "journal.jsonl"
+    first = Lifecycle(machine, Journal(path), FAULTS)
+    first.step(step="prepare", index=0, fault=kind, targets=["workbench-0"])
+    first.step(step="inject", index=0)
+    assert Lifecycle(machine, Journal(path), FAULTS).undo_all() == [f"undone: {kind} on workbench-0"]
+    assert machine.untouched()
 
 
 def test_the_journal_knows_before_the_machine_dies(lifecycle: Lifecycle, machine: Machine) -> None:
@@ -128,7 +188,12 @@ def test_a_reused_pid_is_not_killed(machine: Machine) -> None:
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"running": False}, "is exited"), ({"pid": 1}, "no machine to break"), ({"own_namespaces": False}, "refused")],
+    [
+        ({"running": False}, "is exited"),
+        ({"paused": True}, "is paused"),
+        ({"pid": 1}, "no machine to break"),
+        ({"own_namespaces": False}, "refused"),
+    ],
 )
 def test_guards(machine: Machine, change: dict[str, int], message: str) -> None:
     for name, value in change.items():

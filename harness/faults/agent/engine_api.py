@@ -62,8 +62,22 @@ class EngineApi:
         return answer
 
     def start(self, container_id: str) -> None:
-        """Start; 304 means that it runs already."""
-        self.call("POST", f"/containers/{container_id}/start", fine=(304,))
+        """Start; 304 means that it runs already, 404 that it is gone for good."""
+        self.call("POST", f"/containers/{container_id}/start", fine=(304, 404))
+
+    def stop(self, container_id: str, grace_s: int) -> None:
+        """Ask to stop and wait until it has; 304 means that it does not run."""
+        self.call("POST", f"/containers/{container_id}/stop?t={grace_s}", fine=(304,))
+
+    def pause(self, container_id: str) -> None:
+        """Freeze."""
+        self.call("POST", f"/containers/{container_id}/pause")
+
+    def unpause(self, container_id: str) -> None:
+        """Thaw; what is not paused, or gone, is fine."""
+        found = self.call("GET", f"/containers/{container_id}/json", fine=(404,))
+        if found is not None and found["State"]["Paused"]:
+            self.call("POST", f"/containers/{container_id}/unpause")
 
     def list_labelled(self, kind: str, label: str) -> list[Mapping[str, Any]]:
         """Containers (running or not), networks or volumes that bear `label` (`key=value`)."""

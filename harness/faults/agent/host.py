@@ -8,10 +8,16 @@ import time
 from pathlib import Path
 
 from harness.core.names import LABEL_RUN, container_name
+from harness.faults.agent import links
 from harness.faults.agent.engine_api import EngineApi
 from harness.faults.base import ContainerState, GuardError
 
-__all__ = ["RealHost"]
+__all__ = ["HOST_CGROUPS", "RealHost"]
+
+#: Where the runtime mounts the host's control groups, read-only.
+HOST_CGROUPS = Path("/host/sys/fs/cgroup")
+#: An orderly shutdown may take this long before the engine kills the rest; Docker's own default is 10 s.
+STOP_GRACE_S = 20
 
 
 def start_ticks(pid: int) -> int:
@@ -28,17 +34,18 @@ def start_ticks(pid: int) -> int:
     return 0 if state in "ZX" else int(start)
 
 
-def host_network_namespace() -> str:
-    """The network namespace of the engine's host.
+def host_network_process() -> int:
+    """A process in the network namespace of the engine's host.
 
     The first process has it; where that one may not be looked at (some are marked so that even CAP_SYS_PTRACE does not
     help), its neighbour, the kernel's own thread. Raises `GuardError` if neither can be read: then nothing is touched.
     """
     for pid in (1, 2):
         try:
-            return str(Path(f"/proc/{pid}/ns/net").readlink())
+            Path(f"/proc/{pid}/ns/net").readlink()
         except (PermissionError, FileNotFoundError):
             continue
+        return pid
     raise GuardError("the host's own network namespace can't be read, so a target can't be told from the host: refused")
 
 
@@ -48,11 +55,30 @@ def own_namespaces(pid: int) -> bool:
         network, processes = (str(Path(f"/proc/{pid}/ns/{kind}").readlink()) for kind in ("net", "pid"))
     except FileNotFoundError:
         return False  # it ended while we looked
-    return network != host_network_namespace() and processes != str(Path("/proc/self/ns/pid").readlink())
+    of_host = str(Path(f"/proc/{host_network_process()}/ns/net").readlink())
+    return network != of_host and processes != str(Path("/proc/self/ns/pid").readlink())
+
+
+def frozen(pid: int) -> bool:
+    """Whether the kernel has frozen the control group of a process, in version 1 or 2 of control groups."""
+    try:
+        lines = Path(f"/proc/{pid}/cgroup").read_text(encoding="ascii").splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    groups = {controllers: path.lstrip("/") for _, controllers, path in (line.split(":", 2) for line in lines)}
+    if "freezer" in groups:
+        state = HOST_CGROUPS / "freezer" / groups["freezer"] / "freezer.state"
+        return state.is_file() and state.read_text(encoding="ascii").strip() == "FROZEN"
+    events = HOST_CGROUPS / groups.get("", "") / "cgroup.events"
+    return events.is_file() and "frozen 1" in events.read_text(encoding="ascii").splitlines()
 
 
 class RealHost:
-    """Acts on containers of one run only. Needs the host's PID namespace, CAP_KILL and CAP_SYS_PTRACE."""
+    """Acts on containers of one run only.
+
+    Needs the host's PID namespace and control groups, CAP_KILL and CAP_SYS_PTRACE for processes, CAP_SYS_ADMIN to
+    enter network namespaces and CAP_NET_ADMIN to switch links.
+    """
 
     def __init__(self, run_id: str, engine: EngineApi) -> None:
         self._run_id = run_id
@@ -77,6 +103,7 @@ class RealHost:
             pid=pid,
             start_ticks=start_ticks(pid) if pid else 0,
             own_namespaces=own_namespaces(pid) if pid else False,
+            frozen=frozen(pid) if pid else False,
         )
 
     def process_alive(self, pid: int, start_ticks_then: int) -> bool:
@@ -92,3 +119,21 @@ class RealHost:
 
     def start_container(self, container_id: str) -> None:
         self._engine.start(container_id)
+
+    def stop_container(self, container_id: str) -> None:
+        self._engine.stop(container_id, STOP_GRACE_S)
+
+    def pause_container(self, container_id: str) -> None:
+        self._engine.pause(container_id)
+
+    def unpause_container(self, container_id: str) -> None:
+        self._engine.unpause(container_id)
+
+    def outer_device(self, pid: int) -> str:
+        return links.outer_device(pid, host_network_process())
+
+    def set_link(self, device: str, *, up: bool) -> None:
+        links.set_link(device, host_network_process(), up=up)
+
+    def link_is_up(self, device: str) -> bool:
+        return links.is_up(device, host_network_process())
