@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -46,6 +47,7 @@ class EngineProbe:
 def connect() -> docker.DockerClient:
     """A client of the engine that DOCKER_HOST or the default socket names. Raises `EngineUnavailable`."""
     try:
+        _knock()
         client = docker.from_env(timeout=600)  # builds are quiet for minutes
         client.ping()
     except (DockerException, OSError) as error:
@@ -77,6 +79,17 @@ def ensure_engine(say: Say) -> docker.DockerClient:
     say(f"starting dockerd in the background (log: {_ENGINE_LOG})")
     _start_engine(say)
     return connect()
+
+
+def _knock() -> None:
+    """Whether anybody listens at a local socket; the SDK leaves its own sockets open where nobody does.
+
+    Raises OSError.
+    """
+    host = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    if host.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as knock:
+            knock.connect(host.removeprefix("unix://"))
 
 
 def probe_engine() -> EngineProbe:
@@ -127,13 +140,17 @@ def _start_engine(say: Say) -> None:
         f"--bip={pool_prefix}.255.1/24",  # the default bridge is used by image builds only
     ]
     with _ENGINE_LOG.open("ab") as log:
-        engine = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        # in a session of its own and not our child: it outlives this command, and nobody has to wait for it
+        subprocess.run(["setsid", "--fork", *argv], stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True)
     deadline = time.monotonic() + _START_TIMEOUT_S
     while not probe_engine().answers:
-        if engine.poll() is not None or time.monotonic() > deadline:
+        if time.monotonic() > deadline:
             tail = _ENGINE_LOG.read_text(encoding="utf-8", errors="replace")[-2000:]
-            state = f"ended with {engine.returncode}" if engine.returncode is not None else "does not answer"
-            raise EngineUnavailable(f"dockerd was started but {state}", detail=tail, hint=f"see {_ENGINE_LOG}")
+            raise EngineUnavailable(
+                f"dockerd was started but does not answer after {_START_TIMEOUT_S:g} s",
+                detail=tail,
+                hint=f"see {_ENGINE_LOG}",
+            )
         time.sleep(0.2)
 
 
