@@ -46,7 +46,8 @@ def test_an_unknown_image_is_named() -> None:
 def test_no_committed_file_names_an_index_a_registry_or_this_machine() -> None:
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     forbidden = re.compile(
-        r"pypi\.org|pythonhosted|registry\.npmjs|registry\.yarnpkg|deb\.debian\.org|--index-url|--extra-index-url"
+        # any address that a package comes from, or an option that names one
+        r"https?://[^\s\"')]*(simple|packages|registry|/debian)\b|(index|find)-(url|links)[ =]"
         r"|BEGIN (RSA |EC |OPENSSH )?PRIVATE KEY|BEGIN CERTIFICATE" + "|" + re.escape(str(ROOT))
     )
     for name in tracked:
