@@ -47,6 +47,10 @@ def back(host: Host, state: State) -> Evidence:
     return Evidence(alive and fresh, text)
 
 
+def _frozen_text(container: ContainerState) -> str:
+    return f"the kernel says {'frozen' if container.frozen else 'not frozen'}, engine says {container.status}"
+
+
 class Kill:
     """The machine is gone at once, as if its power failed: SIGKILL to the container's PID 1.
 
@@ -108,16 +112,14 @@ class Pause:
 
     def confirm(self, host: Host, state: State) -> Evidence:
         container = host.container(state["container"])
-        text = f"the kernel says {'frozen' if container.frozen else 'not frozen'}, engine says {container.status}"
-        return Evidence(container.frozen, text)
+        return Evidence(container.frozen, _frozen_text(container))
 
     def undo(self, host: Host, state: State) -> None:
         host.unpause_container(state["id"])
 
     def confirm_recovery(self, host: Host, state: State) -> Evidence:
         container = host.container(state["container"])
-        text = f"the kernel says {'frozen' if container.frozen else 'not frozen'}, engine says {container.status}"
-        return Evidence(not container.frozen and container.status != "paused", text)
+        return Evidence(not container.frozen and container.status != "paused", _frozen_text(container))
 
     def cleanup(self, host: Host, state: State) -> None:
         """Nothing was made for it."""

@@ -47,6 +47,7 @@ def test_no_committed_file_names_an_index_a_registry_or_this_machine() -> None:
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     forbidden = re.compile(
         # any address that a package comes from, or an option that names one
+        rf"{'pypi'}\.org|{'pythonhosted'}|{'registry'}\.(npmjs|yarnpkg)|deb\.{'debian'}\.org|"
         r"https?://[^\s\"')]*(simple|packages|registry|/debian)\b|(index|find)-(url|links)[ =]"
         r"|BEGIN (RSA |EC |OPENSSH )?PRIVATE KEY|BEGIN CERTIFICATE" + "|" + re.escape(str(ROOT))
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+# jupyterhub has no types, and outside the image it is not installed at all
 from jupyterhub.spawner import (  # type: ignore[import-untyped, import-not-found, unused-ignore]
     SimpleLocalProcessSpawner,
 )
