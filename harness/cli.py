@@ -135,6 +135,7 @@ def list_(faults: Annotated[bool, typer.Option("--faults", help="The kinds of fa
         for kind in FAULTS.values():
             _say(f"{kind.kind:16} {kind.summary}")
         return 0
+    from harness.faults.registry import RULES
     from harness.spec.loader import load_experiment, load_topology
 
     _say("topologies")
@@ -142,7 +143,7 @@ def list_(faults: Annotated[bool, typer.Option("--faults", help="The kinds of fa
         _say(f"  {name:24} {_first_sentence(load_topology(catalog.topology_path(name)).description)}")
     _say("experiments")
     for name in catalog.experiments():
-        experiment = load_experiment(catalog.experiment_path(name), _fault_kinds())
+        experiment = load_experiment(catalog.experiment_path(name), RULES)
         _say(f"  {name:24} {_first_sentence(experiment.description)}")
     return 0
 
@@ -249,21 +250,16 @@ def _catalog() -> Catalog:
     return Catalog(here if (here / "topologies").is_dir() else Path(__file__).resolve().parents[1])
 
 
-def _fault_kinds() -> list[str]:
-    from harness.faults.registry import FAULTS
-
-    return list(FAULTS)
-
-
 def _load_pair(catalog: Catalog, topology: str, experiment: str, users: int | None) -> tuple[Topology, Experiment]:
     from dataclasses import replace
 
+    from harness.faults.registry import RULES
     from harness.spec.loader import check_pair, check_promises, load_experiment, load_topology
 
     topology_path, experiment_path = catalog.topology_path(topology), catalog.experiment_path(experiment)
     the_topology = load_topology(topology_path)
-    the_experiment = load_experiment(experiment_path, _fault_kinds())
-    check_pair(the_topology, the_experiment, topology_path, experiment_path)
+    the_experiment = load_experiment(experiment_path, RULES)
+    check_pair(the_topology, the_experiment, topology_path, experiment_path, RULES)
     check_promises(the_topology, topology_path, [*catalog.experiments(), the_experiment.name])
     if users is not None:
         if users < 1:

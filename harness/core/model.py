@@ -14,6 +14,7 @@ from typing import Annotated, ClassVar, Literal
 from harness.core.constraints import Bounds, Count, Period, Positive, Seconds
 
 __all__ = [
+    "AbortWhen",
     "Capability",
     "Database",
     "Experiment",
@@ -21,6 +22,7 @@ __all__ = [
     "Load",
     "LoadBalancer",
     "Objectives",
+    "OptionValue",
     "Promise",
     "Recovery",
     "Role",
@@ -196,6 +198,10 @@ class Topology:
         """The roles this topology has."""
         return tuple(Role)
 
+    def size(self, role: Role) -> int:
+        """How many members a role has."""
+        return self.workbench.nodes if role is Role.WORKBENCH else 1
+
 
 # -- experiment ----------------------------------------------------------------------------------------------------
 
@@ -208,11 +214,29 @@ class Target:
     selector: str
 
     PATTERN: ClassVar[re.Pattern[str]] = re.compile(r"(?P<role>[a-z_]+)\[(?P<selector>[^\[\]]+)\]")
-    SELECTORS: ClassVar[tuple[str, ...]] = ("active",)
-    """Beside a number, the words that may stand in the brackets."""
+    WORDS: ClassVar[Mapping[Role, tuple[str, ...]]] = {
+        Role.LOAD_BALANCER: ("holder", "any"),
+        Role.WORKBENCH: ("active", "busiest", "any"),
+        Role.DATABASE: ("primary", "any"),
+        Role.STORAGE: ("active", "any"),
+    }
+    """The words that may stand in the brackets, each of which means one member. Beside them: a number, `*` for all
+    members, and a share such as `50%`."""
 
     def __str__(self) -> str:
         return f"{self.role}[{self.selector}]"
+
+    def count(self, members: int) -> int:
+        """How many of so many members it means; of a share at least one."""
+        if self.selector == "*":
+            return members
+        if self.selector.endswith("%"):
+            return max(1, round(members * int(self.selector[:-1]) / 100))
+        return 1
+
+
+#: What may stand under `options:` of a fault.
+OptionValue = str | int | float | bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,6 +249,10 @@ class Fault:
     """The kind; `harness list --faults` shows them."""
     target: str
     """`role[selector]`, see `Target`."""
+    peer: str = ""
+    """The other side, as a target, for faults between two sides (`harness list --faults` shows which)."""
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
+    """What else there is to choose for this kind of fault: docs/faults.md has the table."""
     at_s: Seconds
     """Seconds after the steady state was reached."""
     hold_s: Seconds
@@ -247,6 +275,18 @@ class Load:
     start_probe_every_s: Annotated[float, Bounds(1)] = 5.0
     """How often an instrument starts a session of its own. It bounds how exactly an outage of start_session is known,
     and it costs the platform: 0.4 s of processor a start where sessions are prewarmed, 2.4 s where they are cold."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AbortWhen:
+    """When an experiment goes too far: every fault is undone at once and the run fails."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = _STRICT
+
+    working_below_percent: Annotated[float, Bounds(1, 100)]
+    """Fewer than this share of the people can work ..."""
+    for_s: Period
+    """... for this long without a break."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -277,5 +317,8 @@ class Experiment:
     settle_s: Seconds = 20.0
     """Observation after the last fault is undone; long enough for the slowest user to come back."""
     objectives: Objectives = Objectives()
+    blast_radius: Positive = 1
+    """At most this many containers may be targets of faults at the same time. More than one has to be said."""
+    abort_when: AbortWhen | None = None
     name: str = ""
     """The file's name without its ending; not a key of the file."""

@@ -9,7 +9,8 @@ from typing import Any
 from harness.core.clock import to_ns
 from harness.core.history import FaultStep
 from harness.errors import HarnessError
-from harness.faults.base import Evidence, FaultKind, Host, State
+from harness.faults.base import Aim, Evidence, FaultKind, State
+from harness.faults.host import Host
 from harness.faults.journal import Entry, Journal
 
 __all__ = ["CONFIRM_TIMEOUT_S", "Lifecycle"]
@@ -24,16 +25,23 @@ class Lifecycle:
     """All faults of one run. Every step returns stamps and evidence as a JSON-able mapping."""
 
     def __init__(
-        self, host: Host, journal: Journal, kinds: Mapping[str, FaultKind], pause: Callable[[float], None] = time.sleep
+        self,
+        host: Host,
+        journal: Journal,
+        kinds: Mapping[str, FaultKind],
+        *,
+        run_id: str,
+        pause: Callable[[float], None] = time.sleep,
     ) -> None:
+        self._run_id = run_id
         self._host = host
         self._journal = journal
         self._kinds = kinds
         self._pause = pause
         self._acts: dict[int, tuple[str, list[tuple[str, State]]]] = {}
 
-    def step(self, *, step: str, index: int, fault: str = "", targets: Sequence[str] = ()) -> Mapping[str, Any]:
-        """Carry out one step of fault `index`; `fault` and `targets` are given with `prepare` only.
+    def step(self, *, step: str, index: int, **aim: Any) -> Mapping[str, Any]:
+        """Carry out one step of fault `index`; `fault`, `targets`, `peers` and `options` come with `prepare` only.
 
         `before_ns` and `after_ns` bracket what was done; `ok` says whether it took place (for the confirming steps:
         whether there was evidence in time), `evidence` what the system showed.
@@ -42,7 +50,7 @@ class Lifecycle:
         if kind is FaultStep.INJECT:
             self._announce(index)  # synced to disk before the stamp, so that the bracket holds the act alone
         before_ns = self._host.now_ns()
-        evidence = self._prepare(index, fault, targets) if kind is FaultStep.PREPARE else self._later_step(kind, index)
+        evidence = self._prepare(index, **aim) if kind is FaultStep.PREPARE else self._later_step(kind, index)
         return {
             "before_ns": before_ns,
             "after_ns": self._host.now_ns(),
@@ -63,9 +71,22 @@ class Lifecycle:
                 done.append(f"could not undo {entry.fault} ({entry.id}): {error}")
         return done
 
-    def _prepare(self, index: int, fault: str, targets: Sequence[str]) -> Evidence:
+    def _prepare(
+        self,
+        index: int,
+        *,
+        fault: str,
+        targets: Sequence[str],
+        peers: Sequence[str] = (),
+        options: Mapping[str, Any] | None = None,
+    ) -> Evidence:
         kind = self._kinds[fault]
-        states = [(target, kind.prepare(self._host, target)) for target in targets]
+        chosen = kind.Options(**(options or {}))
+        states = []
+        for target in targets:
+            tag = f"chaos-{self._run_id}-{index}"
+            aim = Aim(target=target, tag=tag, peers=tuple(p for p in peers if p != target), options=chosen)
+            states.append((target, kind.prepare(self._host, aim)))
         self._acts[index] = (fault, states)
         return Evidence(True, "; ".join(f"{target}: {dict(state)}" for target, state in states))
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from harness.faults.base import ContainerState, Evidence, GuardError, Host, State
+from harness.faults.base import Aim, Evidence, FaultKind, State
+from harness.faults.host import ContainerState, GuardError, Host
 
 __all__ = ["Kill", "Pause", "Stop", "guard_own_machine"]
 
@@ -32,17 +33,17 @@ def machine_state(container: ContainerState) -> State:
 
 def gone(host: Host, state: State) -> Evidence:
     """Evidence that the machine in `state` does not run any more."""
-    alive = host.process_alive(state["pid"], state["start_ticks"])
-    container = host.container(state["container"])
+    alive = host.processes.alive(state["pid"], state["start_ticks"])
+    container = host.machines.look(state["container"])
     text = f"process {state['pid']} {'is alive' if alive else 'is gone'}, engine says {container.status}"
     return Evidence(not alive and not container.running, text)
 
 
 def back(host: Host, state: State) -> Evidence:
     """Evidence that a new incarnation of the machine in `state` runs."""
-    container = host.container(state["container"])
+    container = host.machines.look(state["container"])
     fresh = (container.pid, container.start_ticks) != (state["pid"], state["start_ticks"])
-    alive = container.running and host.process_alive(container.pid, container.start_ticks)
+    alive = container.running and host.processes.alive(container.pid, container.start_ticks)
     text = f"engine says {container.status}, process {container.pid} {'is alive' if alive else 'is not there'}"
     return Evidence(alive and fresh, text)
 
@@ -51,7 +52,7 @@ def _frozen_text(container: ContainerState) -> str:
     return f"the kernel says {'frozen' if container.frozen else 'not frozen'}, engine says {container.status}"
 
 
-class Kill:
+class Kill(FaultKind):
     """The machine is gone at once, as if its power failed: SIGKILL to the container's PID 1.
 
     The kernel then kills everything in its PID namespace. The container has no restart policy, so it stays away until
@@ -60,27 +61,24 @@ class Kill:
 
     kind: ClassVar[str] = "kill"
     summary: ClassVar[str] = "the machine dies at once (SIGKILL to its PID 1) and stays away until undone"
+    leaves: ClassVar[str] = "a machine that is down"
 
-    def prepare(self, host: Host, target: str) -> State:
-        container = host.container(target)
+    def prepare(self, host: Host, aim: Aim) -> State:
+        container = host.machines.look(aim.target)
         guard_own_machine(container)
         return machine_state(container)
 
     def inject(self, host: Host, state: State) -> None:
-        if host.process_alive(state["pid"], state["start_ticks"]):
-            host.kill_process(state["pid"])
+        host.processes.kill(state["pid"], state["start_ticks"])
 
     def confirm(self, host: Host, state: State) -> Evidence:
         return gone(host, state)
 
     def undo(self, host: Host, state: State) -> None:
-        host.start_container(state["id"])
+        host.machines.start(state["id"])
 
     def confirm_recovery(self, host: Host, state: State) -> Evidence:
         return back(host, state)
-
-    def cleanup(self, host: Host, state: State) -> None:
-        """Nothing was made for it."""
 
 
 class Stop(Kill):
@@ -93,33 +91,31 @@ class Stop(Kill):
     summary: ClassVar[str] = "the machine is shut down in an orderly way and stays off until undone"
 
     def inject(self, host: Host, state: State) -> None:
-        host.stop_container(state["id"])
+        host.machines.stop(state["id"])
 
 
-class Pause:
+class Pause(FaultKind):
     """The machine hangs: every process is frozen, connections stay open, the kernel still answers TCP's probes."""
 
     kind: ClassVar[str] = "pause"
     summary: ClassVar[str] = "the machine hangs (all its processes are frozen) until undone"
+    leaves: ClassVar[str] = "a paused machine"
 
-    def prepare(self, host: Host, target: str) -> State:
-        container = host.container(target)
+    def prepare(self, host: Host, aim: Aim) -> State:
+        container = host.machines.look(aim.target)
         guard_own_machine(container)
         return machine_state(container)
 
     def inject(self, host: Host, state: State) -> None:
-        host.pause_container(state["id"])
+        host.machines.pause(state["id"])
 
     def confirm(self, host: Host, state: State) -> Evidence:
-        container = host.container(state["container"])
+        container = host.machines.look(state["container"])
         return Evidence(container.frozen, _frozen_text(container))
 
     def undo(self, host: Host, state: State) -> None:
-        host.unpause_container(state["id"])
+        host.machines.unpause(state["id"])
 
     def confirm_recovery(self, host: Host, state: State) -> Evidence:
-        container = host.container(state["container"])
+        container = host.machines.look(state["container"])
         return Evidence(not container.frozen and container.status != "paused", _frozen_text(container))
-
-    def cleanup(self, host: Host, state: State) -> None:
-        """Nothing was made for it."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from harness.core.rules import FaultRules
 from harness.faults.base import FaultKind
+from harness.faults.links import Isolate
 from harness.faults.machines import Kill, Pause, Stop
-from harness.faults.network import Isolate
 
-__all__ = ["FAULTS"]
+__all__ = ["FAULTS", "RULES"]
 
 _KINDS: tuple[FaultKind, ...] = (
     Kill(),
@@ -20,3 +21,5 @@ _KINDS: tuple[FaultKind, ...] = (
 
 #: Kind -> what carries it out.
 FAULTS: Mapping[str, FaultKind] = MappingProxyType({fault.kind: fault for fault in _KINDS})
+#: Kind -> what may stand in an experiment's file.
+RULES: Mapping[str, FaultRules] = MappingProxyType({fault.kind: fault.rules() for fault in _KINDS})

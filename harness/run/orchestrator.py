@@ -247,7 +247,15 @@ class Orchestrator:
 
     def _step(self, deployment: Deployment, index: int, step: FaultStep) -> bool:
         fault, targets = self._experiment.faults[index], self._targets[index]
-        details: dict[str, Any] = {"fault": fault.fault, "targets": list(targets)} if step is FaultStep.PREPARE else {}
+        details: dict[str, Any] = {}
+        if step is FaultStep.PREPARE:
+            peers = resolve(deployment, self._topology, fault.peer) if fault.peer else ()
+            details = {
+                "fault": fault.fault,
+                "targets": list(targets),
+                "peers": list(peers),
+                "options": dict(fault.options),
+            }
         event = {
             "index": index,
             "fault": fault.fault,

@@ -8,7 +8,7 @@ from harness.components.registry import active_probe, members
 from harness.core.model import Topology
 from harness.errors import DeploymentError, RunError
 from harness.runtime.base import Deployment
-from harness.spec.loader import parse_target
+from harness.spec.targets import parse_target
 
 __all__ = ["resolve"]
 

@@ -20,10 +20,11 @@ from harness.core.model import Capability, Topology
 from harness.core.rows import Operation, ProbeSample, RowWriter
 from harness.core.specs import ContainerSpec
 from harness.errors import DeploymentError, PeerError
-from harness.faults.base import ContainerState, FaultKind
+from harness.faults.base import FaultKind
 from harness.faults.journal import Journal
 from harness.faults.lifecycle import Lifecycle
 from harness.faults.registry import FAULTS
+from harness.faults.rehearsal import RehearsalHost
 from harness.runtime.base import ExecResult, Progress
 
 __all__ = ["Behaviour", "FakeDeployment", "FakeRuntime"]
@@ -79,52 +80,48 @@ class FakeRuntime:
 
 
 class _Platform:
-    """Who is up and who is active, now and at any moment before."""
+    """Who is up and who is active, now and at any moment before.
 
-    def __init__(self, clock: FakeClock, topology: Topology, behaviour: Behaviour) -> None:
+    A machine with which anything at all is wrong serves nobody.
+    """
+
+    def __init__(self, clock: FakeClock, topology: Topology, behaviour: Behaviour, run_id: str) -> None:
         self.clock = clock
         self._topology = topology
         self._behaviour = behaviour
-        self.started_ns: dict[str, int] = {}
-        self.stopped_ns: dict[str, int] = {}
-        self.hung: set[str] = set()
-        self.cut: set[str] = set()
-        self._pids: dict[str, int] = {}
+        self.host = RehearsalHost(clock.now_ns, run_id, self._changed)
+        self._names: list[str] = []
+        self._serving: set[str] = set()
         self._changes_ns: list[int] = []
         self._active: list[str] = []
 
     def boot(self, name: str) -> None:
-        """A machine starts; does nothing for one that runs."""
-        if self.runs(name):
+        """A machine starts."""
+        self._names.append(name)
+        self.host.machines.look(name)
+        self._changed(name)
+
+    def runs(self, name: str) -> bool:
+        """Whether a command can be run in it."""
+        return name in self._names and not self.host.paper.is_wrong("down", name)
+
+    def _changed(self, name: str) -> None:
+        if name not in self._names:
             return
-        self.stopped_ns.pop(name, None)
-        self.started_ns[name] = self.clock.now_ns()
-        self._pids[name] = 1000 + len(self._pids) + (self.started_ns[name] // 1_000 % 100_000)
-        self._offer(name)
-
-    def die(self, pid: int) -> None:
-        """A machine is gone; somebody else takes over later, if the topology lets them."""
-        name = next(name for name, number in self._pids.items() if number == pid)
-        self.stopped_ns[name] = self.clock.now_ns()
-        self._leave(name)
-
-    def hang(self, name: str) -> None:
-        """A machine serves nobody any more, although it runs."""
-        self.hung.add(name)
-        self._leave(name)
-
-    def wake(self, name: str) -> None:
-        """A machine that hung could serve again; it does if nobody took over."""
-        self.hung.discard(name)
-        if self.runs(name):
+        serves = not any(where == name for _, where in self.host.paper.wrong)
+        if serves and name not in self._serving:
+            self._serving.add(name)
             self._offer(name)
+        elif not serves and name in self._serving:
+            self._serving.remove(name)
+            self._leave(name)
 
     def _leave(self, name: str) -> None:
         now_ns = self.clock.now_ns()
         if self.active_at(now_ns) != name:
             return
         self._change(now_ns, "")
-        heirs = [n for n in self.started_ns if n.startswith("workbench") and self.runs(n) and n not in self.hung]
+        heirs = [n for n in self._names if n.startswith("workbench") and n in self._serving]
         if heirs and self._topology.workbench.takeover == "automatic":
             self._change(now_ns + to_ns(self._behaviour.takeover_s), heirs[0])
 
@@ -136,12 +133,6 @@ class _Platform:
         if not first_holder or name == self._active[0]:
             boot_s = self._behaviour.boot_s if self._active else 0.0
             self._change(self.clock.now_ns() + to_ns(boot_s), name)
-
-    def runs(self, name: str) -> bool:
-        return name in self.started_ns and name not in self.stopped_ns
-
-    def pid(self, name: str) -> int:
-        return self._pids[name] if self.runs(name) else 0
 
     def active_at(self, t_ns: int) -> str:
         """The node that serves at that moment, or nothing."""
@@ -156,64 +147,6 @@ class _Platform:
     def _change(self, t_ns: int, name: str) -> None:
         self._changes_ns.append(t_ns)
         self._active.append(name)
-
-
-class _Host:
-    """What the real host is to the faults."""
-
-    def __init__(self, run_id: str, platform: _Platform) -> None:
-        self._run_id = run_id
-        self._platform = platform
-
-    def now_ns(self) -> int:
-        return self._platform.clock.now_ns()
-
-    def container(self, name: str) -> ContainerState:
-        runs = self._platform.runs(name)
-        return ContainerState(
-            id=name,
-            name=name,
-            run_id=self._run_id,
-            running=runs,
-            status="paused" if name in self._platform.hung else "running" if runs else "exited",
-            pid=self._platform.pid(name),
-            start_ticks=self._platform.started_ns.get(name, 0),
-            own_namespaces=True,
-            frozen=name in self._platform.hung,
-        )
-
-    def process_alive(self, pid: int, start_ticks: int) -> bool:
-        return any(
-            self._platform.pid(name) == pid and started == start_ticks
-            for name, started in self._platform.started_ns.items()
-        )
-
-    def kill_process(self, pid: int) -> None:
-        self._platform.die(pid)
-
-    def start_container(self, container_id: str) -> None:
-        self._platform.boot(container_id)
-
-    def stop_container(self, container_id: str) -> None:
-        if self._platform.runs(container_id):
-            self._platform.die(self._platform.pid(container_id))
-
-    def pause_container(self, container_id: str) -> None:
-        self._platform.hang(container_id)
-
-    def unpause_container(self, container_id: str) -> None:
-        self._platform.wake(container_id)
-
-    def outer_device(self, pid: int) -> str:
-        return next(f"veth-{name}" for name in self._platform.started_ns if self._platform.pid(name) == pid)
-
-    def set_link(self, device: str, *, up: bool) -> None:
-        name = device.removeprefix("veth-")
-        (self._platform.cut.discard if up else self._platform.cut.add)(name)
-        (self._platform.wake if up else self._platform.hang)(name)
-
-    def link_is_up(self, device: str) -> bool:
-        return device.removeprefix("veth-") not in self._platform.cut
 
 
 class _Agent:
@@ -359,10 +292,11 @@ class FakeDeployment:
         self.run_id = run_id
         self._behaviour = behaviour
         self._folder = Path(tempfile.mkdtemp(prefix="chaos-fake-"))
-        self.platform = _Platform(clock, topology, behaviour)
-        host = _Host(run_id, self.platform)
+        self.platform = _Platform(clock, topology, behaviour, run_id)
         journal = Journal(self._folder / "journal.jsonl")
-        self.agent = _Agent(Lifecycle(host, journal, behaviour.faults, pause=clock.sleep), clock)
+        self.agent = _Agent(
+            Lifecycle(self.platform.host, journal, behaviour.faults, run_id=run_id, pause=clock.sleep), clock
+        )
         self._client = _Client(self.platform, behaviour, self._folder)
         self.removed = False
 

@@ -6,22 +6,20 @@ Each line of a `SpecError` reads `FILE:LINE: what was found, what was expected[,
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.core.model import Experiment, Role, Target, Topology
-from harness.errors import SpecError, UsageError
-from harness.spec.document import Document, read
+from harness.core.model import Experiment, Fault, Topology
+from harness.core.rules import FaultRules, Peer
+from harness.errors import SpecError
+from harness.spec.document import Document, Loc, read
 from harness.spec.schema import did_you_mean, found, listed
-from harness.spec.validate import validate
+from harness.spec.targets import misfit, parse_target, read_target
+from harness.spec.validate import validate, validate_part
 
-__all__ = ["check_pair", "check_promises", "load_experiment", "load_topology", "parse_target"]
+__all__ = ["check_pair", "check_promises", "load_experiment", "load_topology"]
 
-_NUMBER = re.compile(r"0|[1-9][0-9]{0,3}")
-#: The roles of which one member is the active one; the others have a single member or none that stands by.
-_ROLES_WITH_ACTIVE = (Role.WORKBENCH,)
 #: An active-passive pair needs somebody to stand by.
 _LEAST_NODES = {"active-passive": 2}
 
@@ -36,31 +34,42 @@ def load_topology(path: Path) -> Topology:
     return dataclasses.replace(topology, name=path.stem)
 
 
-def load_experiment(path: Path, fault_kinds: Collection[str]) -> Experiment:
-    """The experiment in the file, named as the file, its faults among `fault_kinds`.
+def load_experiment(path: Path, rules: Mapping[str, FaultRules]) -> Experiment:
+    """The experiment in the file, named as the file, its faults as `rules` (by kind) allow.
 
-    Raises `SpecError` with every mistake in it.
+    The options of each fault are complete in what is returned: defaults are written out. Raises `SpecError` with every
+    mistake in the file.
     """
     document = read(path)
     experiment = validate(Experiment, document, own_keys=("name",))
-    _check_faults(document, fault_kinds)
+    options = _check_faults(document, rules)
     document.raise_problems()
     assert experiment is not None, "no problem was noted, so there is an experiment"
-    return dataclasses.replace(experiment, name=path.stem)
+    faults = tuple(dataclasses.replace(fault, options=options[index]) for index, fault in enumerate(experiment.faults))
+    return dataclasses.replace(experiment, name=path.stem, faults=faults)
 
 
-def check_pair(topology: Topology, experiment: Experiment, topology_path: Path, experiment_path: Path) -> None:
-    """Whether the experiment can be done to the topology: each target must match something.
+def check_pair(
+    topology: Topology,
+    experiment: Experiment,
+    topology_path: Path,
+    experiment_path: Path,
+    rules: Mapping[str, FaultRules],
+) -> None:
+    """Whether the experiment can be done to the topology: each target must match something, and each fault must find
+    what it needs.
 
     Raises `SpecError` with the lines of the experiment's file.
     """
     document = _for_lines(experiment_path)
     for index, fault in enumerate(experiment.faults):
-        target, mistake = _read_target(fault.target)
-        if target is not None:
-            mistake = _mismatch(target, topology, topology_path)
-        if mistake:
-            document.add(("faults", index, "target"), f"faults[{index}].target is {fault.target!r}, {mistake}")
+        for key, text in (("target", fault.target), ("peer", fault.peer)):
+            if text and (mistake := misfit(parse_target(text), topology, topology_path)):
+                document.add(("faults", index, key), f"faults[{index}].{key} is {text!r}, {mistake}")
+        if refusal := rules[fault.fault].refusal(topology, fault):
+            document.add(("faults", index, "fault"), f"faults[{index}] can't be done to {topology_path}: {refusal}")
+    if not document.problems:
+        _check_blast_radius(document, topology, experiment, topology_path)
     document.raise_problems()
 
 
@@ -73,41 +82,6 @@ def check_promises(topology: Topology, path: Path, experiments: Collection[str])
             text = f"promise for the unknown experiment {name}, expected {listed(known) if known else 'none'}"
             document.add(("promises", name), text + did_you_mean(name, known))
     document.raise_problems()
-
-
-def parse_target(text: str) -> Target:
-    """`role[selector]` as a `Target`. Raises `UsageError` saying what is wrong with it."""
-    target, mistake = _read_target(text)
-    if target is None:
-        raise UsageError(f"target {text!r}, {mistake}")
-    return target
-
-
-def _read_target(text: str) -> tuple[Target | None, str]:
-    """The target, or None and what was expected instead."""
-    match = Target.PATTERN.fullmatch(text)
-    if match is None:
-        return None, "expected role[selector], such as workbench[active] or workbench[0]"
-    role, selector = match["role"], match["selector"]
-    if role not in list(Role):
-        return None, f"expected a role of {', '.join(Role)}{did_you_mean(role, Role)}"
-    if not _NUMBER.fullmatch(selector) and selector not in Target.SELECTORS:
-        choices = ", ".join(Target.SELECTORS)
-        return None, f"expected a number or {choices} in the brackets{did_you_mean(selector, Target.SELECTORS)}"
-    return Target(Role(role), selector), ""
-
-
-def _mismatch(target: Target, topology: Topology, topology_path: Path) -> str:
-    """Why the target matches nothing in the topology; empty if it does."""
-    roles = topology.roles()
-    if target.role not in roles:
-        return f"expected a role that {topology_path} has: {', '.join(roles)}"
-    members = topology.workbench.nodes if target.role is Role.WORKBENCH else 1
-    has_active = target.role in _ROLES_WITH_ACTIVE
-    if has_active if target.selector in Target.SELECTORS else int(target.selector) < members:
-        return ""
-    valid = [f"{target.role}[{index}]" for index in range(members)] + [f"{target.role}[active]"] * has_active
-    return f"expected {listed(valid)}, as {topology_path} has {members} of {target.role}"
 
 
 def _for_lines(path: Path) -> Document:
@@ -132,20 +106,69 @@ def _check_nodes(document: Document) -> None:
         )
 
 
-def _check_faults(document: Document, kinds: Collection[str]) -> None:
-    """Kinds and targets, from the plain data for the same reason."""
+def _check_faults(document: Document, rules: Mapping[str, FaultRules]) -> list[dict[str, Any]]:
+    """Kinds, targets and options, from the plain data for the same reason; returns each fault's options, complete."""
     faults = _get(document.data, "faults")
-    for index, fault in enumerate(faults if isinstance(faults, list) else ()):
-        kind, target = _get(fault, "fault"), _get(fault, "target")
-        if isinstance(kind, str) and kind not in kinds:
-            expected = f"expected {listed(sorted(kinds))}" if kinds else "but there are no faults"
+    return [_check_fault(document, index, fault, rules) for index, fault in enumerate(_as_list(faults))]
+
+
+def _check_fault(document: Document, index: int, fault: Any, rules: Mapping[str, FaultRules]) -> dict[str, Any]:
+    kind, here = _get(fault, "fault"), ("faults", index)
+    if isinstance(kind, str) and kind not in rules:
+        expected = f"expected {listed(sorted(rules))}" if rules else "but there are no faults"
+        near = did_you_mean(kind, sorted(rules))
+        document.add((*here, "fault"), f"faults[{index}].fault is {found(kind)}, {expected}{near}")
+    for key in ("target", "peer"):
+        text = _get(fault, key)
+        if isinstance(text, str) and (mistake := read_target(text)[1]):
+            document.add((*here, key), f"faults[{index}].{key} is {found(text)}, {mistake}")
+    if not isinstance(kind, str) or kind not in rules:
+        return {}
+    _check_sides(document, here, fault, rules[kind])
+    options = _get(fault, "options", {})
+    if not isinstance(options, dict):
+        return {}  # said where the model was checked
+    chosen = validate_part(rules[kind].options, document, (*here, "options"), options)
+    return {} if chosen is None else dataclasses.asdict(chosen)
+
+
+def _check_sides(document: Document, here: Loc, fault: Any, rules: FaultRules) -> None:
+    """The target's role must be one that the fault can hit, and a peer must be there exactly where it makes sense."""
+    kind, target, peer = _get(fault, "fault"), _get(fault, "target"), _get(fault, "peer")
+    read = read_target(target)[0] if isinstance(target, str) else None
+    if read is not None and rules.roles and read.role not in rules.roles:
+        wanted = listed(sorted(rules.roles))
+        document.add((*here, "target"), f"{kind} on {found(target)}, expected a target of {wanted}")
+    if peer and rules.peer is Peer.NONE:
+        document.add((*here, "peer"), f"{kind} with peer {found(peer)}, expected none: it has one side only")
+    if not peer and rules.peer is Peer.REQUIRED:
+        document.add(here, f"{kind} without peer, expected the other side, such as peer: database[primary]")
+
+
+def _check_blast_radius(document: Document, topology: Topology, experiment: Experiment, topology_path: Path) -> None:
+    """More targets at one time than the experiment admits, as far as the files tell."""
+    for index, fault in enumerate(experiment.faults):
+        hit = sum(_hit(topology, other) for other in experiment.faults if other.at_s <= fault.at_s < _end_s(other))
+        if hit > experiment.blast_radius:
             document.add(
-                ("faults", index, "fault"),
-                f"faults[{index}].fault is {found(kind)}, {expected}{did_you_mean(kind, sorted(kinds))}",
+                ("faults", index, "target"),
+                f"with faults[{index}] up to {hit} containers of {topology_path} are hit at the same time, expected at "
+                f"most {experiment.blast_radius}: say blast_radius: {hit} if that is meant",
             )
-        mistake = _read_target(target)[1] if isinstance(target, str) else ""
-        if mistake:
-            document.add(("faults", index, "target"), f"faults[{index}].target is {found(target)}, {mistake}")
+
+
+def _hit(topology: Topology, fault: Fault) -> int:
+    target = parse_target(fault.target)
+    return target.count(topology.size(target.role))
+
+
+def _end_s(fault: Fault) -> float:
+    # a fault that is undone at once is in force for a moment all the same
+    return fault.at_s + max(fault.hold_s, 0.001)
+
+
+def _as_list(data: Any) -> list[Any]:
+    return data if isinstance(data, list) else []
 
 
 def _get(data: Any, key: str, default: Any = None) -> Any:

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 from harness.spec.document import Document, Loc
 from harness.spec.schema import did_you_mean, expected, found, keys, listed, nearest, type_at, where, words
 
-__all__ = ["validate"]
+__all__ = ["validate", "validate_part"]
 
 T = TypeVar("T")
 
@@ -36,6 +36,19 @@ def validate(model: type[T], document: Document, *, own_keys: Iterable[str] = ()
         for detail in error.errors(include_url=False, include_context=False):
             _explain(model, document, detail, hidden)
         return None
+
+
+def validate_part(model: type[T], document: Document, at: Loc, data: Any) -> T | None:
+    """The part of a document that stands at `at` as `model`; None, with the mistakes noted in the document, where it
+    is not."""
+    part = Document(
+        document.path,
+        data,
+        lines={loc[len(at) :]: line for loc, line in document.lines.items() if loc[: len(at)] == at},
+        problems=document.problems,
+    )
+    part.lines.setdefault((), document.line(at))
+    return validate(model, part)
 
 
 def _explain(model: Any, document: Document, detail: ErrorDetails, hidden: set[str]) -> None:

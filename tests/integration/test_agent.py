@@ -3,53 +3,23 @@
 from __future__ import annotations
 
 import os
-import secrets
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
 
 import docker
 import pytest
 
 from harness.core.names import AGENT_ROLE, LABEL_RUN
-from harness.core.specs import ContainerSpec, Mount, ReadyProbe
+from harness.core.specs import ReadyProbe
 from harness.errors import DeploymentError, PeerError
 from harness.runtime.docker import DockerDeployment, DockerRuntime
 from harness.runtime.images import BASE_IMAGE
 from harness.runtime.janitor import end_run, find_remains, heal
 from tests.conftest import eventually, left_of, seconds_until_gone
-
-#: A machine that does nothing, from an image that is there anyway.
-IDLE = ContainerSpec(
-    name="idle",
-    role="idle",
-    image="idle",
-    host_number=9,
-    command=("sleep", "600"),
-    mounts=(Mount(volume="v", path="/v"),),
-)
-
-
-@pytest.fixture
-def run_id() -> str:
-    return secrets.token_hex(3)
-
-
-@pytest.fixture
-def deployment(runtime: DockerRuntime, engine: docker.DockerClient, run_id: str) -> Iterator[DockerDeployment]:
-    deployment = runtime.open(run_id, "test")
-    deployment.start([IDLE], lambda spec, seconds: None)
-    yield deployment
-    deployment.remove()
-    assert left_of(engine, run_id) == []
-
-
-def pid_of(engine: docker.DockerClient, deployment: DockerDeployment, name: str) -> int:
-    return int(engine.api.inspect_container(deployment.container_name(name))["State"]["Pid"])
+from tests.integration.rig import IDLE, break_it, mend_it, pid_of
 
 
 def test_kill_takes_effect_and_is_undone_as_an_observer_sees_it(
@@ -72,25 +42,6 @@ def test_kill_takes_effect_and_is_undone_as_an_observer_sees_it(
     after = engine.api.inspect_container(deployment.container_name("idle"))["NetworkSettings"]["Networks"]
     assert [n["IPAddress"] for n in after.values()] == [n["IPAddress"] for n in address.values()]
     assert agent.call("undo_all")["undone"] == []
-
-
-def step(deployment: DockerDeployment, name: str, **first: Any) -> Mapping[str, Any]:
-    answer = deployment.agent.call("fault", step=name, index=0, timeout_s=40, **first)
-    assert answer["ok"], answer["evidence"]
-    return answer
-
-
-def break_it(deployment: DockerDeployment, kind: str, target: str = "idle") -> None:
-    step(deployment, "prepare", fault=kind, targets=[target])
-    step(deployment, "inject")
-    step(deployment, "confirm")
-
-
-def mend_it(deployment: DockerDeployment) -> None:
-    step(deployment, "undo")
-    step(deployment, "confirm_recovery")
-    step(deployment, "cleanup")
-    assert deployment.agent.call("undo_all")["undone"] == []
 
 
 def test_stop_lets_the_machine_finish_in_order(deployment: DockerDeployment, engine: docker.DockerClient) -> None:
@@ -176,7 +127,7 @@ import sys
 from harness.runtime.docker import DockerRuntime
 from harness.runtime.engine import connect
 from harness.runtime.images import BASE_IMAGE
-from tests.integration.test_agent import IDLE
+from tests.integration.rig import IDLE
 runtime = DockerRuntime(connect(), {"idle": BASE_IMAGE})
 runtime.ensure_images(["agent"], lambda *_: None)
 deployment = runtime.open(sys.argv[1], "test")

@@ -3,223 +3,192 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.core.clock import FakeClock
-from harness.faults.base import ContainerState, GuardError
+from harness.errors import HarnessError
+from harness.faults.base import Aim
+from harness.faults.host import GuardError
 from harness.faults.journal import Entry, Journal, parse_entries
 from harness.faults.lifecycle import CONFIRM_TIMEOUT_S, Lifecycle
 from harness.faults.machines import Kill
 from harness.faults.registry import FAULTS
+from harness.faults.rehearsal import RehearsalHost
+from tests.unit.fault_samples import sample
 
-
-@dataclass
-class Machine:
-    """One container that can be killed and started."""
-
-    clock: FakeClock = field(default_factory=FakeClock)
-    running: bool = True
-    pid: int = 4242
-    start_ticks: int = 99
-    own_namespaces: bool = True
-    immortal: bool = False
-    paused: bool = False
-    linked: bool = True
-    journal_at_kill: str = ""
-    journal: Path | None = None
-
-    def now_ns(self) -> int:
-        return self.clock.now_ns()
-
-    def container(self, name: str) -> ContainerState:
-        return ContainerState(
-            id="c0ffee",
-            name=name,
-            run_id="abc123",
-            running=self.running,
-            status="paused" if self.paused else "running" if self.running else "exited",
-            pid=self.pid if self.running else 0,
-            start_ticks=self.start_ticks,
-            own_namespaces=self.own_namespaces,
-            frozen=self.paused,
-        )
-
-    def process_alive(self, pid: int, start_ticks: int) -> bool:
-        return self.running and (pid, start_ticks) == (self.pid, self.start_ticks)
-
-    def kill_process(self, pid: int) -> None:
-        assert pid == self.pid
-        self.journal_at_kill = self.journal.read_text() if self.journal else ""
-        if not self.immortal:
-            self.running = False
-
-    def start_container(self, container_id: str) -> None:
-        assert container_id == "c0ffee"
-        if not self.running:
-            self.running, self.pid, self.start_ticks = True, self.pid + 1, self.start_ticks + 500
-
-    def stop_container(self, container_id: str) -> None:
-        self.kill_process(self.pid)
-
-    def pause_container(self, container_id: str) -> None:
-        self.paused = not self.immortal
-
-    def unpause_container(self, container_id: str) -> None:
-        self.paused = False
-
-    def outer_device(self, pid: int) -> str:
-        return f"veth{pid}"
-
-    def set_link(self, device: str, *, up: bool) -> None:
-        assert device == f"veth{self.pid}"
-        self.linked = up or self.immortal
-
-    def link_is_up(self, device: str) -> bool:
-        return self.linked
-
-    def untouched(self) -> bool:
-        """As before any fault, seen from outside."""
-        return self.running and self.linked and not self.paused
+AIM = Aim(target="workbench-0", tag="chaos-abc123-0")
 
 
 @pytest.fixture
-def machine() -> Machine:
-    return Machine()
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 @pytest.fixture
-def lifecycle(machine: Machine, tmp_path: Path) -> Lifecycle:
-    machine.journal = tmp_path / "journal.jsonl"
-    return Lifecycle(machine, Journal(machine.journal), FAULTS, pause=machine.clock.sleep)
+def host(clock: FakeClock) -> RehearsalHost:
+    return RehearsalHost(clock.now_ns, "abc123")
 
 
-def test_kill_goes_through_its_life_with_evidence(lifecycle: Lifecycle, machine: Machine) -> None:
+@pytest.fixture
+def lifecycle(host: RehearsalHost, clock: FakeClock, tmp_path: Path) -> Lifecycle:
+    return Lifecycle(host, Journal(tmp_path / "journal.jsonl"), FAULTS, run_id="abc123", pause=clock.sleep)
+
+
+def advance(lifecycle: Lifecycle, *steps: str) -> Mapping[str, Any]:
+    """Take steps of fault 0; returns the last answer."""
+    return [lifecycle.step(step=step, index=0) for step in steps][-1]
+
+
+def test_kill_goes_through_its_life_with_evidence(lifecycle: Lifecycle, clock: FakeClock) -> None:
     assert lifecycle.step(step="prepare", index=0, fault="kill", targets=["workbench-0"])["ok"]
-    lifecycle.step(step="inject", index=0)
-    confirmed = lifecycle.step(step="confirm", index=0)
+    confirmed = advance(lifecycle, "inject", "confirm")
     assert confirmed["ok"]
-    assert confirmed["evidence"] == "workbench-0: process 4242 is gone, engine says exited"
-    lifecycle.step(step="undo", index=0)
-    recovered = lifecycle.step(step="confirm_recovery", index=0)
+    assert confirmed["evidence"] == "workbench-0: process 10000 is gone, engine says exited"
+    clock.sleep(1)
+    recovered = advance(lifecycle, "undo", "confirm_recovery")
     assert recovered["ok"]
-    assert "process 4243 is alive" in recovered["evidence"]
-    lifecycle.step(step="cleanup", index=0)
+    assert "process 21000 is alive" in recovered["evidence"]
+    advance(lifecycle, "cleanup")
     assert lifecycle.undo_all() == []
 
 
 @pytest.mark.parametrize("kind", sorted(FAULTS))
-def test_every_fault_goes_through_its_life(lifecycle: Lifecycle, machine: Machine, kind: str) -> None:
-    assert lifecycle.step(step="prepare", index=0, fault=kind, targets=["workbench-0"])["ok"]
-    assert machine.untouched()
-    lifecycle.step(step="inject", index=0)
-    assert not machine.untouched()
-    assert lifecycle.step(step="confirm", index=0)["ok"]
-    lifecycle.step(step="undo", index=0)
-    assert machine.untouched()
-    assert lifecycle.step(step="confirm_recovery", index=0)["ok"]
-    lifecycle.step(step="cleanup", index=0)
+def test_every_fault_goes_through_its_life(
+    lifecycle: Lifecycle, host: RehearsalHost, clock: FakeClock, kind: str
+) -> None:
+    assert lifecycle.step(step="prepare", index=0, **sample(kind))["ok"]
+    assert host.paper.commands == [], "looking changes nothing"
+    advance(lifecycle, "inject")
+    assert host.paper.commands
+    assert advance(lifecycle, "confirm")["ok"]
+    clock.sleep(1)
+    advance(lifecycle, "undo")
+    assert advance(lifecycle, "confirm_recovery")["ok"]
+    advance(lifecycle, "cleanup")
+    assert host.paper.wrong == {}
     assert lifecycle.undo_all() == []
 
 
 @pytest.mark.parametrize("kind", sorted(FAULTS))
-def test_every_fault_that_does_nothing_is_caught(lifecycle: Lifecycle, machine: Machine, kind: str) -> None:
-    machine.immortal = True  # whatever is done to it has no effect
-    lifecycle.step(step="prepare", index=0, fault=kind, targets=["workbench-0"])
-    lifecycle.step(step="inject", index=0)
-    answer = lifecycle.step(step="confirm", index=0)
+def test_every_fault_that_does_nothing_is_caught(lifecycle: Lifecycle, host: RehearsalHost, kind: str) -> None:
+    host.paper.inert = True  # whatever is done has no effect
+    lifecycle.step(step="prepare", index=0, **sample(kind))
+    answer = advance(lifecycle, "inject", "confirm")
     assert not answer["ok"]
     assert answer["evidence"]
 
 
 @pytest.mark.parametrize("kind", sorted(FAULTS))
-def test_every_fault_is_undone_from_the_journal_alone(machine: Machine, tmp_path: Path, kind: str) -> None:
+def test_every_fault_is_undone_from_the_journal_alone(
+    host: RehearsalHost, clock: FakeClock, tmp_path: Path, kind: str
+) -> None:
     path = tmp_path / "journal.jsonl"
-    first = Lifecycle(machine, Journal(path), FAULTS)
-    first.step(step="prepare", index=0, fault=kind, targets=["workbench-0"])
+    first = Lifecycle(host, Journal(path), FAULTS, run_id="abc123")
+    first.step(step="prepare", index=0, **sample(kind))
     first.step(step="inject", index=0)
-    assert Lifecycle(machine, Journal(path), FAULTS).undo_all() == [f"undone: {kind} on workbench-0"]
-    assert machine.untouched()
+    clock.sleep(1)
+    second = Lifecycle(host, Journal(path), FAULTS, run_id="abc123")
+    assert second.undo_all() == [f"undone: {kind} on workbench-0"]
+    assert host.paper.wrong == {}
+    assert second.undo_all() == []
 
 
-def test_the_journal_knows_before_the_machine_dies(lifecycle: Lifecycle, machine: Machine) -> None:
+@pytest.mark.parametrize("kind", sorted(FAULTS))
+def test_the_undo_of_every_fault_can_be_repeated_and_needs_no_injection(
+    host: RehearsalHost, clock: FakeClock, kind: str
+) -> None:
+    arguments = sample(kind)
+    fault = FAULTS[kind]
+    aim = Aim(
+        target="workbench-0",
+        tag="chaos-abc123-0",
+        peers=tuple(arguments.get("peers", ())),
+        options=fault.Options(**arguments.get("options", {})),
+    )
+    state = json.loads(json.dumps(fault.prepare(host, aim)))
+    fault.undo(host, state)
+    assert host.paper.wrong == {}
+    fault.inject(host, state)
+    clock.sleep(1)
+    for _ in range(3):
+        fault.undo(host, state)
+    assert host.paper.wrong == {}
+
+
+def test_the_journal_knows_before_the_machine_dies(lifecycle: Lifecycle, host: RehearsalHost, tmp_path: Path) -> None:
+    known: list[str] = []
+    host.paper.on_change = lambda _name: known.append((tmp_path / "journal.jsonl").read_text())
     lifecycle.step(step="prepare", index=0, fault="kill", targets=["workbench-0"])
-    lifecycle.step(step="inject", index=0)
-    (entry,) = parse_entries(machine.journal_at_kill)
-    assert (entry.fault, entry.open, entry.state["pid"]) == ("kill", True, 4242)
+    advance(lifecycle, "inject")
+    (entry,) = parse_entries(known[0])
+    assert (entry.fault, entry.open, entry.state["pid"]) == ("kill", True, 10000)
 
 
-def test_an_effect_that_does_not_show_is_reported_after_the_time_limit(lifecycle: Lifecycle, machine: Machine) -> None:
-    machine.immortal = True
+def test_an_effect_that_does_not_show_is_reported_after_the_time_limit(
+    lifecycle: Lifecycle, host: RehearsalHost
+) -> None:
+    host.paper.inert = True
     lifecycle.step(step="prepare", index=0, fault="kill", targets=["workbench-0"])
-    lifecycle.step(step="inject", index=0)
-    answer = lifecycle.step(step="confirm", index=0)
+    answer = advance(lifecycle, "inject", "confirm")
     assert not answer["ok"]
     assert (answer["after_ns"] - answer["before_ns"]) / 1e9 == pytest.approx(CONFIRM_TIMEOUT_S, abs=0.1)
 
 
-def test_undo_works_from_the_journal_alone_in_another_process(machine: Machine, tmp_path: Path) -> None:
-    path = tmp_path / "journal.jsonl"
-    first = Lifecycle(machine, Journal(path), FAULTS)
-    first.step(step="prepare", index=0, fault="kill", targets=["workbench-0"])
-    first.step(step="inject", index=0)
-    second = Lifecycle(machine, Journal(path), FAULTS)
-    assert second.undo_all() == ["undone: kill on workbench-0"]
-    assert machine.running
-    assert second.undo_all() == []
+def test_a_reused_pid_is_not_killed(host: RehearsalHost) -> None:
+    state = dict(Kill().prepare(host, AIM))
+    state["start_ticks"] += 1  # it was another process that had the number then
+    Kill().inject(host, state)
+    assert host.machines.look("workbench-0").running
 
 
-def test_undo_is_idempotent(machine: Machine) -> None:
-    state = Kill().prepare(machine, "workbench-0")
-    Kill().inject(machine, state)
-    for _ in range(3):
-        Kill().undo(machine, state)
-    assert machine.pid == 4243
-
-
-def test_a_reused_pid_is_not_killed(machine: Machine) -> None:
-    state = Kill().prepare(machine, "workbench-0")
-    machine.start_ticks += 1  # another process has the number now
-    Kill().inject(machine, state)
-    assert machine.running
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"running": False}, "is exited"),
-        ({"paused": True}, "is paused"),
-        ({"pid": 1}, "no machine to break"),
-        ({"own_namespaces": False}, "refused"),
-    ],
-)
-def test_guards(machine: Machine, change: dict[str, int], message: str) -> None:
-    for name, value in change.items():
-        setattr(machine, name, value)
+@pytest.mark.parametrize(("wrong", "message"), [("down", "is exited"), ("paused", "is paused")])
+def test_a_machine_that_is_not_there_is_not_broken(host: RehearsalHost, wrong: str, message: str) -> None:
+    host.machines.look("workbench-0")
+    host.paper.break_(wrong, "workbench-0")
     with pytest.raises(GuardError, match=message):
-        Kill().prepare(machine, "workbench-0")
+        Kill().prepare(host, AIM)
 
 
-def test_one_failed_undo_does_not_stop_the_others(tmp_path: Path) -> None:
+def test_a_machine_that_shares_the_hosts_namespaces_is_refused(host: RehearsalHost) -> None:
+    host.machines.own_namespaces = False
+    with pytest.raises(GuardError, match="refused"):
+        Kill().prepare(host, AIM)
+
+
+def test_one_failed_undo_does_not_stop_the_others(host: RehearsalHost, tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.jsonl")
-    journal.write(Entry("0/gone", "kill", {"container": "gone", "id": "c0ffee"}, open=True))
-    journal.write(Entry("1/there", "kill", {"container": "there", "id": "c0ffee"}, open=True))
+    for index, name in enumerate(("gone", "there", "elsewhere")):
+        host.machines.look(name)
+        host.paper.break_("down", name)
+        container_id = "id-of-" + name if name != "there" else "no-id"
+        journal.write(Entry(f"{index}/{name}", "kill", {"container": name, "id": container_id}, open=True))
+    undone = Lifecycle(host, journal, FAULTS, run_id="abc123").undo_all()
+    assert undone[0] == "undone: kill on elsewhere"
+    assert undone[1].startswith("could not undo kill (1/there): there is no container no-id")
+    assert undone[2] == "undone: kill on gone"
 
-    started: list[str] = []
 
-    class FailsOnce(Machine):
-        def start_container(self, container_id: str) -> None:
-            started.append(container_id)
-            if len(started) == 1:
-                raise OSError("no such container")
+def test_no_two_acts_have_the_same_tag(host: RehearsalHost, tmp_path: Path) -> None:
+    seen = []
 
-    assert Lifecycle(FailsOnce(), journal, FAULTS).undo_all() == [
-        "could not undo kill (1/there): no such container",
-        "undone: kill on gone",
-    ]
-    assert started == ["c0ffee", "c0ffee"]
+    class Spy(Kill):
+        def prepare(self, host: Any, aim: Aim) -> Any:
+            seen.append(aim.tag)
+            return super().prepare(host, aim)
+
+    lifecycle = Lifecycle(host, Journal(tmp_path / "j"), {"kill": Spy()}, run_id="abc123")
+    for index in range(3):
+        lifecycle.step(step="prepare", index=index, fault="kill", targets=["workbench-0"])
+    assert seen == ["chaos-abc123-0", "chaos-abc123-1", "chaos-abc123-2"]
+
+
+def test_a_host_on_paper_refuses_containers_it_does_not_know(host: RehearsalHost) -> None:
+    with pytest.raises(HarnessError, match="no container"):
+        host.machines.start("c0ffee")
 
 
 def test_a_torn_last_line_is_forgiven_and_a_torn_middle_is_not() -> None:

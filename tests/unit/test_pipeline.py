@@ -17,9 +17,10 @@ from harness.core.history import Event, EventKind, FaultStep, Phase, read_histor
 from harness.core.model import Experiment, Fault, Topology
 from harness.core.verdict import Outcome
 from harness.errors import RecordError, RunError, RunInterrupted, UsageError
-from harness.faults.base import Evidence, Host, State
+from harness.faults.base import Evidence, State
+from harness.faults.host import Host
 from harness.faults.machines import Kill
-from harness.faults.registry import FAULTS
+from harness.faults.registry import RULES
 from harness.run.artifacts import RunFolder
 from harness.run.experiment import run_experiment
 from harness.runtime.fake import Behaviour, FakeDeployment, FakeRuntime
@@ -71,7 +72,7 @@ def topology() -> Topology:
 
 @pytest.fixture
 def node_kill() -> Experiment:
-    return load_experiment(ROOT / "experiments/node-kill.yaml", list(FAULTS))
+    return load_experiment(ROOT / "experiments/node-kill.yaml", RULES)
 
 
 @pytest.fixture
@@ -132,7 +133,7 @@ def test_a_standby_that_never_takes_over_breaks_the_promise(run: Run) -> None:
 
 
 def replace_name(name: str) -> Experiment:
-    return load_experiment(ROOT / f"experiments/{name}.yaml", list(FAULTS))
+    return load_experiment(ROOT / f"experiments/{name}.yaml", RULES)
 
 
 def test_a_lost_acknowledged_write_fails(run: Run) -> None:
@@ -197,7 +198,7 @@ def test_an_interruption_in_mid_fault_undoes_it_and_is_inconclusive(run: Run, no
     clock_of: list[FakeRuntime] = []
 
     def stopped() -> bool:
-        return bool(clock_of and clock_of[0].deployments[0].platform.stopped_ns)
+        return bool(clock_of and clock_of[0].deployments[0].platform.host.paper.wrong)
 
     original = FakeRuntime.open
 
@@ -211,7 +212,7 @@ def test_an_interruption_in_mid_fault_undoes_it_and_is_inconclusive(run: Run, no
     assert result.outcome is Outcome.INCONCLUSIVE
     assert any("SIGINT" in reason for reason in result.measures.verdict.reasons)
     platform = result.runtime.deployments[0].platform
-    assert not platform.stopped_ns, "the killed node was not started again"
+    assert platform.host.paper.untouched(), "the killed node was not started again"
     assert result.runtime.deployments[0].removed
 
 

@@ -66,7 +66,7 @@ def main() -> None:
     run_id, self_id = os.environ["RUN_ID"], os.uname().nodename
     engine = EngineApi()
     journal = Journal(JOURNAL)
-    lifecycle = Lifecycle(RealHost(run_id, engine), journal, FAULTS)
+    lifecycle = Lifecycle(RealHost(run_id, engine), journal, FAULTS, run_id=run_id)
 
     def clean() -> Mapping[str, Any]:
         undone = lifecycle.undo_all()

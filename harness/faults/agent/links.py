@@ -6,46 +6,40 @@ Everything here can reach the host's own devices, so nothing is switched that is
 from __future__ import annotations
 
 import json
-import subprocess
-from collections.abc import Sequence
 from typing import Any
 
-from harness.errors import PeerError
-from harness.faults.base import GuardError
+from harness.faults.agent.namespaces import run_in_network_of, run_in_network_of_host
+from harness.faults.host import GuardError
 
-__all__ = ["is_up", "outer_device", "set_link"]
+__all__ = ["RealLinks"]
 
 #: Docker's name for the first interface in a container.
 _INNER_DEVICE = "eth0"
+_SHOW = ("ip", "-details", "-json", "link", "show")
 
 
-def outer_device(pid: int, host_pid: int) -> str:
-    """The host's end of the link of the container whose PID 1 is `pid`.
+class RealLinks:
+    """See `harness.faults.host.Links`. Needs CAP_SYS_ADMIN and CAP_NET_ADMIN."""
 
-    Raises `GuardError` unless it is a veth device whose peer is the container's own.
-    """
-    inner = _devices(pid, _INNER_DEVICE)
-    if not inner or "link_index" not in inner[0]:
-        raise GuardError(f"process {pid} has no linked device {_INNER_DEVICE}, so there is no link to switch off")
-    for device in _devices(host_pid):
-        if device["ifindex"] == inner[0]["link_index"] and device.get("link_index") == inner[0]["ifindex"]:
-            _guard_veth(device)
-            return str(device["ifname"])
-    raise GuardError(f"the host has no device that is the other end of {_INNER_DEVICE} of process {pid}: refused")
+    def outer_device(self, pid: int) -> str:
+        inner = _named(run_in_network_of(pid, _SHOW), _INNER_DEVICE)
+        if not inner or "link_index" not in inner[0]:
+            raise GuardError(f"process {pid} has no linked device {_INNER_DEVICE}, so there is no link to switch off")
+        for device in _of_host():
+            if device["ifindex"] == inner[0]["link_index"] and device.get("link_index") == inner[0]["ifindex"]:
+                _guard_veth(device)
+                return str(device["ifname"])
+        raise GuardError(f"the host has no device that is the other end of {_INNER_DEVICE} of process {pid}: refused")
 
+    def set(self, device: str, *, up: bool) -> None:
+        found = _of_host(device)
+        if not found:
+            return
+        _guard_veth(found[0])
+        run_in_network_of_host(["ip", "link", "set", "dev", device, "up" if up else "down"])
 
-def set_link(device: str, host_pid: int, *, up: bool) -> None:
-    """Switch a veth device of the host; one that is gone is fine. Raises `GuardError` for any other device."""
-    found = _devices(host_pid, device)
-    if not found:
-        return
-    _guard_veth(found[0])
-    _ip(host_pid, ["link", "set", "dev", device, "up" if up else "down"])
-
-
-def is_up(device: str, host_pid: int) -> bool:
-    """Whether the device is there and switched on."""
-    return any("UP" in found["flags"] for found in _devices(host_pid, device))
+    def is_up(self, device: str) -> bool:
+        return any("UP" in found["flags"] for found in _of_host(device))
 
 
 def _guard_veth(device: dict[str, Any]) -> None:
@@ -54,15 +48,11 @@ def _guard_veth(device: dict[str, Any]) -> None:
         raise GuardError(f"{device['ifname']} is no veth device but {kind or 'a real one'}: refused")
 
 
-def _devices(pid: int, name: str = "") -> list[dict[str, Any]]:
-    """Devices in the network namespace of a process; none if the named one is not there."""
-    found: list[dict[str, Any]] = json.loads(_ip(pid, ["-details", "-json", "link", "show"]))
+def _of_host(name: str = "") -> list[dict[str, Any]]:
+    """Devices of the host; none if the named one is not there."""
+    return _named(run_in_network_of_host(_SHOW), name)
+
+
+def _named(shown: str, name: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(shown)
     return [device for device in found if name in ("", device["ifname"])]
-
-
-def _ip(pid: int, arguments: Sequence[str]) -> str:
-    argv = ["nsenter", f"--net=/proc/{pid}/ns/net", "ip", *arguments]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise PeerError(f"{' '.join(argv)} failed: {done.stderr.strip()}")
-    return done.stdout
