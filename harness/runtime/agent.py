@@ -56,7 +56,7 @@ def start_agent(
         .with_name(name)
         .with_envs(RUN_ID=labels[LABEL_RUN], KEEP="1" if keep else "")
         .with_volume_mapping(engine_socket(client), "/var/run/docker.sock", "rw")
-        .with_volume_mapping("/sys/fs/cgroup", "/host/sys/fs/cgroup", "ro")
+        .with_volume_mapping("/sys/fs/cgroup", "/host/sys/fs/cgroup", "rw")
         .with_kwargs(
             labels={**labels, LABEL_ROLE: AGENT_ROLE},
             network="none",

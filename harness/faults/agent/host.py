@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 from harness.core.names import LABEL_RUN, container_name
+from harness.faults.agent.cgroups import frozen
 from harness.faults.agent.engine_api import EngineApi
 from harness.faults.agent.links import RealLinks
 from harness.faults.agent.namespaces import own_namespaces
 from harness.faults.agent.processes import RealProcesses, start_ticks
 from harness.faults.host import ContainerState, GuardError
 
-__all__ = ["HOST_CGROUPS", "RealHost"]
+__all__ = ["RealHost"]
 
-#: Where the runtime mounts the host's control groups.
-HOST_CGROUPS = Path("/host/sys/fs/cgroup")
 #: An orderly shutdown may take this long before the engine kills the rest; Docker's own default is 10 s.
 STOP_GRACE_S = 20
 
@@ -44,7 +42,7 @@ class RealMachines:
             pid=pid,
             start_ticks=start_ticks(pid) if pid else 0,
             own_namespaces=own_namespaces(pid) if pid else False,
-            frozen=_frozen(pid) if pid else False,
+            frozen=frozen(pid) if pid else False,
             address=_address(found),
         )
 
@@ -79,17 +77,3 @@ class RealHost:
 
 def _address(found: Any) -> str:
     return next((network["IPAddress"] for network in found["NetworkSettings"]["Networks"].values()), "")
-
-
-def _frozen(pid: int) -> bool:
-    """Whether the kernel has frozen the control group of a process, in version 1 or 2 of control groups."""
-    try:
-        lines = Path(f"/proc/{pid}/cgroup").read_text(encoding="ascii").splitlines()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    groups = {controllers: path.lstrip("/") for _, controllers, path in (line.split(":", 2) for line in lines)}
-    if "freezer" in groups:
-        state = HOST_CGROUPS / "freezer" / groups["freezer"] / "freezer.state"
-        return state.is_file() and state.read_text(encoding="ascii").strip() == "FROZEN"
-    events = HOST_CGROUPS / groups.get("", "") / "cgroup.events"
-    return events.is_file() and "frozen 1" in events.read_text(encoding="ascii").splitlines()
