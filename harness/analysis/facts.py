@@ -71,6 +71,9 @@ class Facts:
     errors: tuple[str, ...]
     interrupted: str | None
     """Who or what interrupted the run."""
+    aborted_ns: int | None
+    """When the experiment's own abort condition was met; None where it was not."""
+    aborted_why: str
     readback_rows: int | None
     """Number of values the reader says it found; None where the homes were not read back."""
 
@@ -93,6 +96,7 @@ def read_facts(record: RunRecord) -> Facts:
     history = record.history
     steady = _steady(history)
     interruptions = history.of(EventKind.INTERRUPTED)
+    aborts = history.of(EventKind.ABORTED)
     readbacks = history.of(EventKind.READBACK)
     return Facts(
         steady=steady is not None and bool(steady.data.get("reached")),
@@ -101,6 +105,8 @@ def read_facts(record: RunRecord) -> Facts:
         faults=_faults(record),
         errors=tuple(_error_text(event) for event in history.of(EventKind.ERROR)),
         interrupted=str(interruptions[0].data.get("by") or "unknown") if interruptions else None,
+        aborted_ns=aborts[0].t_ns if aborts else None,
+        aborted_why=str(aborts[0].data.get("why") or "") if aborts else "",
         readback_rows=int(readbacks[-1].data.get("rows", 0)) if readbacks else None,
     )
 

@@ -8,7 +8,7 @@ from harness.analysis.facts import FaultFacts
 from harness.analysis.measures import Parts
 from harness.analysis.outages import CapabilityMeasures
 from harness.analysis.record import RunRecord
-from harness.core.model import Capability, Promise, Recovery, SessionOutcome
+from harness.core.model import AbortWhen, Capability, Promise, Recovery, SessionOutcome
 from harness.core.verdict import Check, Verdict, decide
 
 __all__ = ["LATENESS_AT_MOST_S", "SAMPLES_AT_LEAST", "judge"]
@@ -54,7 +54,8 @@ def _doubts(record: RunRecord, parts: Parts) -> Iterator[str]:
     elif facts.window is None:
         yield "there was no observation between the steady state and the end of the run"
     for fault in facts.faults:
-        yield from _fault_doubts(fault)
+        if facts.aborted_ns is None or fault.inject_before_ns is not None:  # what an abort left out is no doubt
+            yield from _fault_doubts(fault)
     if facts.window is None:
         return  # everything below would only repeat that nothing was measured
     for one in parts.capabilities:
@@ -128,6 +129,8 @@ def _checks(record: RunRecord, parts: Parts) -> Iterator[Check]:
     promise = record.topology.promises.get(record.experiment.name)
     if promise is not None:
         yield from _promise_checks(promise, parts)
+    if record.experiment.abort_when is not None:
+        yield _abort_check(record.experiment.abort_when, parts)
     objectives = record.experiment.objectives
     if objectives.writes_lost_at_most is not None:
         yield from _writes_check("objective", objectives.writes_lost_at_most, parts)
@@ -139,6 +142,19 @@ def _checks(record: RunRecord, parts: Parts) -> Iterator[Check]:
             observed=f"{parts.sessions_lost} of {len(parts.sessions)}",
             kept=parts.sessions_lost <= objectives.sessions_lost_at_most,
         )
+
+
+def _abort_check(abort_when: AbortWhen, parts: Parts) -> Check:
+    recovered_s = parts.abort_to_recovery_s
+    came_back = "not recovered" if recovered_s is None else f"recovered {recovered_s:.1f} s after the abort"
+    percent, seconds = abort_when.working_below_percent, abort_when.for_s
+    return Check(
+        name="not aborted",
+        source="objective",
+        expected=f"never fewer than {percent:g}% of the people at work for {seconds:g} s",
+        observed="as expected" if parts.facts.aborted_ns is None else f"{parts.facts.aborted_why}; {came_back}",
+        kept=parts.facts.aborted_ns is None,
+    )
 
 
 def _promise_checks(promise: Promise, parts: Parts) -> Iterator[Check]:

@@ -35,6 +35,8 @@ DEFINITIONS: Mapping[str, str] = {
     "kept": "Failures, then the same kernel with its memory.",
     "restarted": "Works again, but the kernel's memory is gone.",
     "lost": "Could not work again by the end of the observation; of writes: acknowledged, and missing afterwards.",
+    "aborted": "The experiment's own condition for going too far was met: every fault was undone at once. The seconds "
+    "from there to the end of the last outage are given.",
     "targeted": "Served by a target of a fault when that fault was injected.",
     "recovered by design": "The capability was back before the undoing of the fault began.",
     "recovered by repair": "The capability came back only after the undoing of the fault had begun.",
@@ -70,6 +72,14 @@ class Parts:
     def worst_session(self) -> SessionOutcome | None:
         """The worst outcome of any session; None without sessions."""
         return max((row.outcome for row in self.sessions), key=lambda outcome: outcome.severity, default=None)
+
+    @property
+    def abort_to_recovery_s(self) -> float | None:
+        """From the abort to the end of the last outage; None where there was no abort or an outage did not end."""
+        aborted_ns = self.facts.aborted_ns
+        if aborted_ns is None or not all(outage.ended for outage in self.outages):
+            return None
+        return max(0.0, *(to_s(outage.end_ns - aborted_ns) for outage in self.outages), 0.0)
 
     @property
     def sessions_lost(self) -> int:
@@ -123,6 +133,7 @@ class Measures(Parts):
         """Everything as plain JSON types, keys sorted as declared; `schema` tells versions apart."""
         plain: dict[str, Any] = {"schema": SCHEMA_VERSION, **_plain(self)}
         plain["outages"] = self.outage_rows()
+        plain["abort_to_recovery_s"] = self.abort_to_recovery_s
         plain["worst_recovery"] = self.worst_recovery.value
         plain["worst_session"] = self.worst_session.value if self.worst_session else None
         plain["definitions"] = dict(DEFINITIONS)

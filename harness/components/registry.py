@@ -12,12 +12,12 @@ from harness.core.model import Role, Topology
 from harness.core.specs import ContainerSpec, NodeContext
 
 __all__ = [
-    "ACTIVE_PROBES",
     "COMPONENTS",
+    "MEMBER_PROBES",
     "READBACKS",
-    "active_probe",
     "entrance",
     "images",
+    "member_probe",
     "members",
     "plan",
     "readback",
@@ -32,8 +32,12 @@ COMPONENTS: Final[Mapping[str, Component]] = MappingProxyType(
         "postgresql": postgresql,
     }
 )
-#: Product of the nodes -> the command that tells the active one.
-ACTIVE_PROBES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({"jupyterhub": jupyterhub.ACTIVE_PROBE})
+#: Product, word of a target -> the command that, run in each member, exits 0 exactly where the word applies.
+MEMBER_PROBES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = MappingProxyType(
+    {
+        ("jupyterhub", "active"): jupyterhub.ACTIVE_PROBE,
+    }
+)
 #: Product of the storage -> the command that reads the users' saves back.
 READBACKS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({"nfs-ganesha": ganesha.READBACK})
 
@@ -54,9 +58,16 @@ def members(topology: Topology, role: Role) -> tuple[str, ...]:
     return _components(topology)[role].names(topology)
 
 
-def active_probe(topology: Topology) -> tuple[str, ...]:
-    """The command that, run in each of the Workbench nodes, exits 0 exactly on the active one."""
-    return ACTIVE_PROBES[topology.workbench.product]
+def member_probe(topology: Topology, role: Role, word: str) -> tuple[str, ...] | None:
+    """The command that, run in each member of a role, exits 0 exactly where `word` applies, as in `database[primary]`;
+    None where the product has one member only, which is then always meant."""
+    product = {
+        Role.LOAD_BALANCER: topology.load_balancer.product,
+        Role.WORKBENCH: topology.workbench.product,
+        Role.DATABASE: topology.database.product,
+        Role.STORAGE: topology.storage.product,
+    }[role]
+    return MEMBER_PROBES.get((product, word))
 
 
 def readback(topology: Topology) -> tuple[str, tuple[str, ...]]:

@@ -37,6 +37,7 @@ class EventKind(StrEnum):
     ROWS = "rows"  # name, rows, sha256 of the Parquet file
     READBACK = "readback"  # users: number of homes with values, rows: number of values
     INTERRUPTED = "interrupted"  # by
+    ABORTED = "aborted"  # why: the experiment's own condition was met
     ERROR = "error"  # type, message, detail
     CLOSED = "closed"  # events, sha256
 

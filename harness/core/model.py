@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from harness.core.constraints import Bounds, Count, Period, Positive, Seconds
 
@@ -22,7 +22,6 @@ __all__ = [
     "Load",
     "LoadBalancer",
     "Objectives",
-    "OptionValue",
     "Promise",
     "Recovery",
     "Role",
@@ -235,10 +234,6 @@ class Target:
         return 1
 
 
-#: What may stand under `options:` of a fault.
-OptionValue = str | int | float | bool
-
-
 @dataclass(frozen=True, kw_only=True)
 class Fault:
     """One injected condition: when, what, on whom, for how long."""
@@ -251,7 +246,7 @@ class Fault:
     """`role[selector]`, see `Target`."""
     peer: str = ""
     """The other side, as a target, for faults between two sides (`harness list --faults` shows which)."""
-    options: Mapping[str, OptionValue] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
     """What else there is to choose for this kind of fault: docs/faults.md has the table."""
     at_s: Seconds
     """Seconds after the steady state was reached."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import gevent
 import gevent.event
+import gevent.pool
 
 from harness.core.conversation import parse_answer, request
 from harness.core.rows import Operation, RowWriter
@@ -27,6 +28,7 @@ OPERATIONS = "operations.csv"
 PROBES = "probes.csv"
 
 _ANSWER_S = 5.0
+_ENDS_AT_ONCE = 8
 #: An operation in flight ends by its own deadline; the longest are no longer waited for once the run ends.
 _STOP_USERS_S = max(seconds for seconds in DEADLINE_S.values() if seconds < 60) + 5
 _STOP_PROBES_S = START_PROBE_DEADLINE_S + 5
@@ -116,10 +118,17 @@ class LoadClient:
         """Users by state, and what the probes see."""
         running = self._require()
         capabilities = self._probes.call("snapshot")["capabilities"]
-        return {"t_ns": time.monotonic_ns(), "users": running.people.by_state(), "capabilities": capabilities}
+        people = running.people
+        return {
+            "t_ns": time.monotonic_ns(),
+            "users": people.by_state(),
+            "nodes": people.by_node(),
+            "capabilities": capabilities,
+        }
 
-    def stop(self) -> Mapping[str, Any]:
-        """End users and probes, wait for what is in flight, close both files."""
+    def stop(self, *, end_sessions: bool = False) -> Mapping[str, Any]:
+        """End users and probes, wait for what is in flight, close both files; with `end_sessions` have the hub stop
+        everybody's session then."""
         running = self._require()
         running.stop.set()
         stopping = gevent.spawn(self._probes.call, "stop", timeout_s=_STOP_PROBES_S + _ANSWER_S)
@@ -127,6 +136,8 @@ class LoadClient:
         running.operations.close()
         probes = stopping.get()
         operations = {"path": str(self._folder / OPERATIONS), "rows": running.operations.rows}
+        if end_sessions:
+            gevent.pool.Pool(_ENDS_AT_ONCE).map(lambda person: person.end_session(), running.people.everybody)
         return {"operations": operations, **probes}
 
     def end(self) -> None:

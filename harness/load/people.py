@@ -26,11 +26,16 @@ from harness.load.session import Action, Session
 
 __all__ = ["People", "Person", "PersonState", "Plan"]
 
+#: The hub answers such a request within milliseconds, the stop itself goes on behind it.
+_END_SESSION_S = 10.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """How many people, how busy."""
 
+    prefix: str
+    """What their names begin with, so that nobody finds the home of somebody of an earlier crowd."""
     base_url: str
     password: str = field(repr=False)
     users: int
@@ -55,7 +60,7 @@ class Person:
     """One data scientist with one session."""
 
     def __init__(self, index: int, plan: Plan, start_ns: int, record: Callable[[Operation], None], stop: Event) -> None:
-        self.name = f"user-{index:03d}"
+        self.name = f"{plan.prefix}user-{index:03d}"
         self.state = PersonState.STARTING
         self._record = record
         self._stop = stop
@@ -91,6 +96,22 @@ class Person:
     def leave(self) -> None:
         """Go home at the end of the run."""
         self._client.leave()
+
+    def end_session(self) -> bool:
+        """Have the hub stop the session after the run is over; whether it was asked successfully."""
+        try:
+            with deadline(_END_SESSION_S):
+                self._client.stop_server()
+        except FAILURES:
+            return False  # whoever needs the room finds out by themselves
+        finally:
+            self._client.close()
+        return True
+
+    @property
+    def node(self) -> str:
+        """Which node answered last."""
+        return self._client.node
 
     def seconds_to_next_beat(self) -> float:
         """How long to think."""
@@ -214,6 +235,10 @@ class People:
     def next_person(self) -> Person:
         """The next one who has not come yet."""
         return next(self._next)
+
+    def by_node(self) -> dict[str, int]:
+        """How many work on which node."""
+        return dict(Counter(person.node for person in self.everybody if person.state is PersonState.WORKING))
 
     def by_state(self) -> dict[str, int]:
         """How many are at what."""

@@ -1,4 +1,4 @@
-"""One run from the files to the verdict: what `harness run` and the tests call."""
+"""Runs from the loaded files to the verdict: what `harness run` and the tests call."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import platform
 import random
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -20,9 +20,11 @@ from harness.run.artifacts import RunFolder
 from harness.run.interrupts import Interrupts
 from harness.run.orchestrator import Orchestrator, Watcher, new_run_id
 from harness.run.plan import check_memory
+from harness.run.stage import Stage
+from harness.run.suite import SuiteEntry
 from harness.runtime.base import Runtime
 
-__all__ = ["run_experiment"]
+__all__ = ["command_line", "run_experiment", "run_suite"]
 
 _RECORDED_PACKAGES = ("docker", "locust", "pandas", "pydantic", "tenacity", "testcontainers")
 
@@ -38,17 +40,99 @@ def run_experiment(
     clock: Clock | None = None,
     argv: Sequence[str] = (),
 ) -> tuple[RunFolder, Measures]:
-    """Run, analyse, write every artefact. Raises `UsageError` before anything is started, never after.
+    """One experiment on a platform of its own, analysed, with every artefact written. Raises `UsageError` before
+    anything is started, never after.
 
     `seed` decides everything that is drawn by lot; a fresh one is drawn and recorded where none is given.
     """
+    (entry,) = run_suite(
+        runtime=runtime,
+        topology=topology,
+        experiments=[experiment],
+        results=results,
+        watcher=watcher,
+        seed=seed,
+        clock=clock,
+        argv=argv,
+    )
+    assert entry.folder is not None, "a suite of one runs it"
+    assert entry.measures is not None, "what was run is analysed"
+    return entry.folder, entry.measures
+
+
+def run_suite(
+    *,
+    runtime: Runtime,
+    topology: Topology,
+    experiments: Sequence[Experiment],
+    results: Path,
+    watcher: Watcher,
+    seed: int | None = None,
+    clock: Clock | None = None,
+    argv: Sequence[str] = (),
+    on_result: Callable[[SuiteEntry], None] = lambda _entry: None,
+) -> list[SuiteEntry]:
+    """Experiments one after the other on one deployment, each from a steady state of its own with people of its own.
+
+    An experiment that left the platform broken does not spoil the next: that gets a fresh one. After an interruption
+    the rest is not run. Raises `UsageError` before anything is started, never after.
+    """
     machine = runtime.describe()
-    check_memory(topology, experiment, machine)
-    run_id, started = new_run_id(), datetime.now(UTC)
+    for experiment in experiments:
+        check_memory(topology, experiment, machine)
     seed = random.SystemRandom().randrange(2**32) if seed is None else seed
-    folder = RunFolder.create(results, topology, experiment, started, run_id)
+    interrupts = Interrupts()
+    entries: list[SuiteEntry] = []
+    stage: Stage | None = None
+    with interrupts.installed():
+        for index, experiment in enumerate(experiments):
+            if any(entry.interrupted for entry in entries):
+                entries.append(SuiteEntry(experiment.name, why_not="not run: interrupted before its turn"))
+                continue
+            run_id = new_run_id()
+            if stage is None or stage.closed:
+                stage = Stage(runtime, topology, run_id)
+            try:
+                entry = _run_on(
+                    stage,
+                    experiment,
+                    run_id,
+                    results=results,
+                    watcher=watcher,
+                    seed=seed,
+                    clock=clock,
+                    argv=argv,
+                    machine=machine,
+                    interrupts=interrupts,
+                    keep_stage=index < len(experiments) - 1,
+                )
+            except BaseException:
+                stage.close()
+                raise
+            entries.append(entry)
+            on_result(entry)
+    return entries
+
+
+def _run_on(
+    stage: Stage,
+    experiment: Experiment,
+    run_id: str,
+    *,
+    results: Path,
+    watcher: Watcher,
+    seed: int,
+    clock: Clock | None,
+    argv: Sequence[str],
+    machine: Mapping[str, Any],
+    interrupts: Interrupts,
+    keep_stage: bool,
+) -> SuiteEntry:
+    started = datetime.now(UTC)
+    folder = RunFolder.create(results, stage.topology, experiment, started, run_id)
     facts: dict[str, Any] = {
         "run_id": run_id,
+        "deployment": stage.run_id,
         "started_utc": started.isoformat(),
         "argv": list(argv),
         "git_revision": _git_revision(),
@@ -62,18 +146,16 @@ def run_experiment(
     handler, logger = folder.log_handler(), logging.getLogger("harness")
     logger.setLevel(logging.INFO)
     logger.addHandler(handler)
+    run_clock = clock or MonotonicClock()
+
+    def set_offset(offset_ns: int) -> None:
+        facts["clock_offset_ns"] = offset_ns
+        if isinstance(run_clock, MonotonicClock):
+            run_clock.offset_ns = offset_ns
+
     try:
-        run_clock = clock or MonotonicClock()
-        interrupts = Interrupts()
-
-        def set_offset(offset_ns: int) -> None:
-            facts["clock_offset_ns"] = offset_ns
-            if isinstance(run_clock, MonotonicClock):
-                run_clock.offset_ns = offset_ns
-
-        orchestrator = Orchestrator(
-            runtime=runtime,
-            topology=topology,
+        Orchestrator(
+            stage=stage,
             experiment=experiment,
             folder=folder,
             clock=run_clock,
@@ -82,13 +164,12 @@ def run_experiment(
             seed=seed,
             set_clock_offset=set_offset,
             interrupts=interrupts,
-        )
-        with interrupts.installed():
-            orchestrator.run(facts)
+            keep_stage=keep_stage,
+        ).run(facts)
     finally:
         logger.removeHandler(handler)
         handler.close()
-    return folder, folder.analyse()
+    return SuiteEntry(experiment.name, folder, folder.analyse())
 
 
 def _git_revision() -> str:

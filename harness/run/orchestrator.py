@@ -6,31 +6,30 @@ It records and judges nothing. Whatever happens, faults are undone and everythin
 from __future__ import annotations
 
 import logging
+import random
 import secrets
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Protocol
 
-from harness.components.base import generate_secrets
-from harness.components.registry import plan
 from harness.core.clock import Clock, to_ns, to_s
 from harness.core.history import EventKind, FaultStep, HistoryWriter, Phase
-from harness.core.model import Experiment, Topology
-from harness.core.specs import ContainerSpec, NodeContext
+from harness.core.model import Experiment
+from harness.core.specs import ContainerSpec
 from harness.errors import HarnessError, PeerError, RunError, RunInterrupted
+from harness.run.abort import AbortCondition
 from harness.run.artifacts import RunFolder
 from harness.run.interrupts import Interrupts
-from harness.run.plan import Act, needed_images, time_line
+from harness.run.plan import Act, time_line
 from harness.run.recorder import collect_containers, collect_rows, read_back
+from harness.run.stage import CLIENT, Stage
 from harness.run.targets import resolve
-from harness.runtime.base import Deployment, Peer, Progress, Runtime
+from harness.runtime.base import Deployment, Peer, Progress
 
 __all__ = ["Orchestrator", "Watcher", "new_run_id"]
 
 log = logging.getLogger(__name__)
 
-CLIENT = "client"
 #: How often the client is asked how people are.
 _POLL_S = 0.5
 #: Beside the ramp: a cold session starts in 2.7 s at the median, several at once on two cores take a multiple.
@@ -62,23 +61,17 @@ def new_run_id() -> str:
     return secrets.token_hex(3)
 
 
-@dataclass
-class _Ending:
-    """How far the run came, for what is to be collected."""
-
-    deployment: Deployment | None = None
-    specs: Sequence[ContainerSpec] = ()
-    loaded: bool = False
+class _Aborted(Exception):
+    """The experiment went too far: what is in force is undone at once."""
 
 
 class Orchestrator:
-    """Runs one experiment on one topology."""
+    """Runs one experiment on a stage."""
 
     def __init__(
         self,
         *,
-        runtime: Runtime,
-        topology: Topology,
+        stage: Stage,
         experiment: Experiment,
         folder: RunFolder,
         clock: Clock,
@@ -87,9 +80,12 @@ class Orchestrator:
         seed: int,
         set_clock_offset: Callable[[int], None],
         interrupts: Interrupts,
+        keep_stage: bool = False,
     ) -> None:
-        self._runtime = runtime
-        self._topology = topology
+        """With `keep_stage` the platform stays up for the next experiment, unless this one broke or was interrupted."""
+        self._stage = stage
+        self._topology = stage.topology
+        self._keep_stage = keep_stage
         self._experiment = experiment
         self._folder = folder
         self._clock = clock
@@ -99,7 +95,9 @@ class Orchestrator:
         self._set_clock_offset = set_clock_offset
         self._interrupts = interrupts
         self._history = HistoryWriter(folder.history, clock)
-        self._ending = _Ending()
+        self._abort = AbortCondition(experiment.abort_when, experiment.load.users)
+        self._loaded = False
+        self._sessions: Mapping[str, int] = {}  # by node, as of the last snapshot
         self._targets: dict[int, tuple[str, ...]] = {}
         self._injected_ns: dict[int, int] = {}  # of the faults that are, or may be, in force
 
@@ -112,6 +110,7 @@ class Orchestrator:
         try:
             self._observe(facts)
         except RunInterrupted as error:
+            self._keep_stage = False
             self._history.append(EventKind.INTERRUPTED, {"by": error.message})
             self._watcher.note(f"interrupted by {error.message}: undoing, collecting, tearing down")
         except Exception as error:  # whatever broke, the run is an ERROR and everything of it is still removed
@@ -124,11 +123,19 @@ class Orchestrator:
     def _observe(self, facts: dict[str, Any]) -> None:
         self._phase(Phase.IMAGES, "present or built")
         with self._interrupts.allowed():
-            facts["images"] = self._runtime.ensure_images(needed_images(self._topology), self._show_progress())
+            facts["images"] = self._stage.ensure_images(self._show_progress())
         deployment = self._bring_up()
         client = deployment.peer(CLIENT)
         if not self._reach_steady_state(client):
             return
+        try:
+            self._follow_time_line(deployment, client)
+            self._phase(Phase.SETTLE, "watching people come back", self._experiment.settle_s)
+            self._watch_until(client, self._clock.now_ns() + to_ns(self._experiment.settle_s))
+        except _Aborted as aborted:
+            self._give_up(deployment, client, str(aborted))
+
+    def _follow_time_line(self, deployment: Deployment, client: Peer) -> None:
         acts = time_line(self._experiment)
         self._phase(Phase.FAULTS, self._describe_faults(), acts[-1].at_s if acts else 0.0)
         start_ns = self._clock.now_ns()
@@ -139,16 +146,21 @@ class Orchestrator:
             self._watch_until(client, since_ns + to_ns(after_s))
             if not self._carry_out(deployment, act):
                 return
+
+    def _give_up(self, deployment: Deployment, client: Peer, why: str) -> None:
+        """Undo at once and watch whether people come back."""
+        self._history.append(EventKind.ABORTED, {"why": why})
+        self._watcher.note(f"aborted: {why}; undoing everything")
+        self._abort = AbortCondition(None, 0)
+        for index in self._in_force():
+            self._undo(deployment, index)
         self._phase(Phase.SETTLE, "watching people come back", self._experiment.settle_s)
         self._watch_until(client, self._clock.now_ns() + to_ns(self._experiment.settle_s))
 
     def _bring_up(self) -> Deployment:
         self._phase(Phase.CONTAINERS, f"of {self._topology.name}")
-        deployment = self._runtime.open(self._run_id, self._topology.name)
-        self._ending.deployment = deployment
+        deployment = self._stage.open()
         self._synchronise(deployment.agent)
-        context = NodeContext(run_id=self._run_id, subnet_prefix=deployment.subnet_prefix, secrets=generate_secrets())
-        self._ending.specs = plan(self._topology, context)
 
         def on_ready(spec: ContainerSpec, seconds: float) -> None:
             self._history.append(
@@ -159,13 +171,9 @@ class Orchestrator:
             )
 
         with self._interrupts.allowed():
-            deployment.start(self._ending.specs, on_ready)
+            self._stage.start(on_ready)
         load = self._experiment.load
-        client_spec = next(spec for spec in self._ending.specs if spec.name == CLIENT)
-        deployment.peer(CLIENT).call(
-            "start",
-            base_url=client_spec.environment["PLATFORM_URL"],
-            password=context.secrets["USER_PASSWORD"],
+        self._stage.start_load(
             users=load.users,
             beat_s=load.beat_s,
             save_every=load.save_every,
@@ -173,7 +181,7 @@ class Orchestrator:
             start_probe_every_s=load.start_probe_every_s,
             seed=self._seed,
         )
-        self._ending.loaded = True
+        self._loaded = True
         return deployment
 
     def _synchronise(self, agent: Peer) -> None:
@@ -227,7 +235,8 @@ class Orchestrator:
         if act.undo:
             self._undo(deployment, act.index)
             return True
-        targets = self._targets[act.index] = resolve(deployment, self._topology, fault.target)
+        targets = self._targets[act.index] = self._resolve(deployment, act.index, fault.target)
+        self._guard_blast_radius(targets)
         self._step(deployment, act.index, FaultStep.PREPARE)
         self._injected_ns[act.index] = self._clock.now_ns()  # before the call: what may be in force must be undone
         self._step(deployment, act.index, FaultStep.INJECT)
@@ -236,6 +245,24 @@ class Orchestrator:
             return True
         self._watcher.note(f"{fault.fault} on {fault.target}: no evidence that it took effect; giving up")
         return False
+
+    def _resolve(self, deployment: Deployment, index: int, target: str) -> tuple[str, ...]:
+        lot = random.Random(f"{self._seed}/{index}/{target}")  # noqa: S311 - reproducible, not secret
+        return resolve(deployment, self._topology, target, sessions=self._sessions, lot=lot)
+
+    def _guard_blast_radius(self, targets: tuple[str, ...]) -> None:
+        """Raises `RunError` before more containers are hit at one time than the experiment admits."""
+        hit = {*targets, *(name for index in self._injected_ns for name in self._targets[index])}
+        if len(hit) > self._experiment.blast_radius:
+            raise RunError(
+                f"{', '.join(sorted(hit))} would be hit at the same time, expected at most "
+                f"{self._experiment.blast_radius}",
+                hint=f"say `blast_radius: {len(hit)}` in the experiment if that is meant",
+            )
+
+    def _in_force(self) -> list[int]:
+        """Faults that are, or may be, in force; the latest first."""
+        return sorted(self._injected_ns, key=lambda index: self._injected_ns[index], reverse=True)
 
     def _undo(self, deployment: Deployment, index: int) -> None:
         fault = self._experiment.faults[index]
@@ -249,7 +276,7 @@ class Orchestrator:
         fault, targets = self._experiment.faults[index], self._targets[index]
         details: dict[str, Any] = {}
         if step is FaultStep.PREPARE:
-            peers = resolve(deployment, self._topology, fault.peer) if fault.peer else ()
+            peers = self._resolve(deployment, index, fault.peer) if fault.peer else ()
             details = {
                 "fault": fault.fault,
                 "targets": list(targets),
@@ -279,7 +306,9 @@ class Orchestrator:
         while (left_s := to_s(until_ns - self._clock.now_ns())) > 0:
             self._sleep(min(_POLL_S, left_s))
             if left_s > _POLL_S / 2:  # the moment of an act must not wait for an answer
-                self._snapshot(client)
+                snapshot = self._snapshot(client)
+                if why := self._abort.met(snapshot):
+                    raise _Aborted(why)
 
     def _sleep(self, seconds: float) -> None:
         with self._interrupts.allowed():
@@ -287,6 +316,7 @@ class Orchestrator:
 
     def _snapshot(self, client: Peer) -> Mapping[str, Any]:
         snapshot = client.call("snapshot", timeout_s=15.0)
+        self._sessions = snapshot["nodes"]
         self._watcher.snapshot(snapshot)
         return snapshot
 
@@ -306,15 +336,17 @@ class Orchestrator:
     def _end(self, facts: dict[str, Any]) -> None:
         """Undo, collect, tear down, close; every part whatever the others did. A second Ctrl-C skips to the next."""
         self._attempt(lambda: self._phase(Phase.DRAIN, "collecting what was measured"))
-        deployment = self._ending.deployment
+        deployment = self._stage.deployment
         if deployment is not None:
-            for index in sorted(self._injected_ns, key=lambda i: self._injected_ns[i], reverse=True):
+            for index in self._in_force():
                 self._attempt(partial(self._undo, deployment, index))
-            if self._ending.loaded:
+            if self._loaded:
+                self._attempt(self._judge_stage)
                 self._attempt_unless_hurried(lambda: self._collect(deployment, facts))
-            self._attempt_unless_hurried(lambda: collect_containers(deployment, self._ending.specs, self._folder))
-            self._attempt(lambda: self._phase(Phase.TEARDOWN, "removing everything of this run"))
-            self._attempt(deployment.remove)
+            self._attempt_unless_hurried(lambda: collect_containers(deployment, self._stage.specs, self._folder))
+            if not self._keep_stage:
+                self._attempt(lambda: self._phase(Phase.TEARDOWN, "removing everything of this run"))
+                self._attempt(self._stage.close)
         self._attempt(lambda: self._folder.write_run(facts))
         self._history.close()
         if self._history.broken:
@@ -323,11 +355,20 @@ class Orchestrator:
                 hint="free some space or name another --results; everything of this run was removed from the engine",
             )
 
+    def _judge_stage(self) -> None:
+        """The next experiment starts from a platform on which everybody works, or from a fresh one."""
+        users = self._experiment.load.users
+        working = self._stage.client.call("snapshot", timeout_s=15.0)["users"].get("working", 0)
+        if self._keep_stage and working < users:
+            self._watcher.note(f"{working} of {users} people work at the end: the next experiment gets a new platform")
+            self._keep_stage = False
+
     def _collect(self, deployment: Deployment, facts: dict[str, Any]) -> None:
-        stopped = deployment.peer(CLIENT).call("stop", timeout_s=_STOP_TIMEOUT_S)
+        # people whose sessions stay would be in the way of the next experiment's
+        stopped = self._stage.client.call("stop", timeout_s=_STOP_TIMEOUT_S, end_sessions=self._keep_stage)
         facts["probe_scheduler"] = stopped["probe_scheduler"]
         collect_rows(deployment, CLIENT, stopped, self._folder, self._history)
-        read_back(deployment, self._topology, self._folder, self._history)
+        read_back(deployment, self._topology, self._folder, self._history, self._stage.prefix)
 
     def _attempt_unless_hurried(self, part: Callable[[], object]) -> None:
         try:
@@ -346,6 +387,7 @@ class Orchestrator:
             self._record_error(error)
 
     def _record_error(self, error: Exception) -> None:
+        self._keep_stage = False  # nobody knows what it is worth now
         message = error.message if isinstance(error, HarnessError) else str(error)
         detail = error.detail if isinstance(error, HarnessError) else ""
         log.exception("the run broke")

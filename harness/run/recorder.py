@@ -33,13 +33,19 @@ def collect_rows(
         history.append(EventKind.ROWS, {"name": name, "rows": arrived, "sha256": digest})
 
 
-def read_back(deployment: Deployment, topology: Topology, folder: RunFolder, history: HistoryWriter) -> None:
-    """Look up every saved value by a reader that did not write it. Raises `RecordError` if it can't be read."""
+def read_back(
+    deployment: Deployment, topology: Topology, folder: RunFolder, history: HistoryWriter, prefix: str
+) -> None:
+    """Look up every value saved by the people whose names begin with `prefix`, by a reader that did not write it.
+
+    Raises `RecordError` if it can't be read.
+    """
     container, argv = readback(topology)
     answer = deployment.execute(container, argv, timeout_s=60.0)
     if answer.exit_code != 0:
         raise RecordError(f"{container}: the saved values could not be read: {answer.output[-500:]}")
-    values = [_parse(line) for line in answer.output.splitlines() if line.strip()]
+    every = [_parse(line) for line in answer.output.splitlines() if line.strip()]
+    values = [value for value in every if value.user.startswith(f"{prefix}user")]
     history.append(EventKind.ROWS, {"name": "saved", "rows": len(values), "sha256": folder.write_saved(values)})
     history.append(EventKind.READBACK, {"users": len({v.user for v in values}), "rows": len(values)})
 

@@ -9,8 +9,9 @@ from harness.components.base import generate_secrets
 from harness.components.registry import entrance, plan
 from harness.core.model import Topology
 from harness.core.specs import NodeContext
-from harness.run.orchestrator import CLIENT, new_run_id
+from harness.run.orchestrator import new_run_id
 from harness.run.plan import needed_images
+from harness.run.stage import CLIENT
 from harness.runtime.docker import DockerRuntime
 
 __all__ = ["Place", "bring_up"]

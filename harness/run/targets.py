@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import random
+from collections.abc import Mapping, Sequence
 
-from harness.components.registry import active_probe, members
-from harness.core.model import Topology
+from harness.components.registry import member_probe, members
+from harness.core.model import Target, Topology
 from harness.errors import DeploymentError, RunError
 from harness.runtime.base import Deployment
 from harness.spec.targets import parse_target
@@ -13,20 +14,52 @@ from harness.spec.targets import parse_target
 __all__ = ["resolve"]
 
 
-def resolve(deployment: Deployment, topology: Topology, target: str) -> tuple[str, ...]:
-    """The short names of the containers that `target` means now.
+def resolve(
+    deployment: Deployment,
+    topology: Topology,
+    target: str,
+    *,
+    sessions: Mapping[str, int],
+    lot: random.Random,
+) -> tuple[str, ...]:
+    """The short names of the containers that `target` means now, in the order of their numbers.
 
-    Raises `RunError` if none does, for example because no node is active at this moment.
+    `sessions` is how many sessions each node has at this moment; `lot` decides `any` and shares. Raises `RunError` if
+    nothing is meant, for example because no node is active at this moment.
     """
     parsed = parse_target(target)
     names = members(topology, parsed.role)
     if parsed.selector.isdigit():
         return (names[int(parsed.selector)],)
-    probe = active_probe(topology)
-    active = tuple(name for name in names if _answers(deployment, name, probe))
-    if len(active) != 1:
-        raise RunError(f"{target} must be one container, found {len(active)}: {', '.join(active) or 'none'} is active")
-    return active
+    if parsed.selector == "*":
+        return names
+    if parsed.selector == "any":
+        return (lot.choice(names),)
+    if parsed.selector.endswith("%"):
+        return tuple(sorted(lot.sample(names, parsed.count(len(names))), key=names.index))
+    if parsed.selector == "busiest":
+        return (_busiest(names, sessions),)
+    return (_one_that_says_so(deployment, topology, parsed, sessions),)
+
+
+def _busiest(names: Sequence[str], sessions: Mapping[str, int]) -> str:
+    """The node with the most sessions, the first of several."""
+    return min(names, key=lambda name: (-sessions.get(name, 0), names.index(name)))
+
+
+def _one_that_says_so(deployment: Deployment, topology: Topology, target: Target, sessions: Mapping[str, int]) -> str:
+    """The member that answers the product's own question; where several do (all nodes of active/active are active),
+    the busiest of them."""
+    names = members(topology, target.role)
+    probe = member_probe(topology, target.role, target.selector)
+    if probe is None:
+        if len(names) == 1:
+            return names[0]
+        raise RunError(f"{target}: nothing tells which of {', '.join(names)} that is")
+    found = [name for name in names if _answers(deployment, name, probe)]
+    if not found:
+        raise RunError(f"{target} must be a container, found none: asked {', '.join(names)} with {' '.join(probe)}")
+    return _busiest(found, sessions) if len(found) > 1 else found[0]
 
 
 def _answers(deployment: Deployment, name: str, probe: Sequence[str]) -> bool:

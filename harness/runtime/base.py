@@ -51,6 +51,10 @@ class Deployment(Protocol):
         """
         ...
 
+    def replace(self, name: str, on_ready: Callable[[ContainerSpec, float], None]) -> None:
+        """Remove one of the started containers and start it anew, as `start` does."""
+        ...
+
     def peer(self, name: str) -> Peer:
         """The conversation with a container whose spec has `conversation`."""
         ...

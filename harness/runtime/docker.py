@@ -117,6 +117,15 @@ class DockerDeployment:
             pool.shutdown(wait=True, cancel_futures=True)
             self._cancelled.clear()
 
+    def replace(self, name: str, on_ready: Callable[[ContainerSpec, float], None]) -> None:
+        if name in self._peers:
+            self._peers.pop(name).close()
+        try:
+            self._container(name).remove(force=True, v=True)
+        except APIError as error:
+            raise DeploymentError(f"{name} could not be removed: {error.explanation}") from error
+        self._start_one(self._specs[name], (), on_ready)
+
     def peer(self, name: str) -> AttachedPeer:
         return self._peers[name]
 

@@ -201,6 +201,7 @@ class _Client:
         return {
             "t_ns": now_ns,
             "users": {"working": users if works else 0, "recovering": 0 if works else users},
+            "nodes": {self._platform.active_at(now_ns): users} if works else {},
             "capabilities": {capability.value: dict(good) for capability in Capability},
         }
 
@@ -298,18 +299,24 @@ class FakeDeployment:
             Lifecycle(self.platform.host, journal, behaviour.faults, run_id=run_id, pause=clock.sleep), clock
         )
         self._client = _Client(self.platform, behaviour, self._folder)
+        self._specs: Mapping[str, ContainerSpec] = {}
         self.removed = False
 
     def container_name(self, name: str) -> str:
         return f"fake-{self.run_id}-{name}"
 
     def start(self, specs: Sequence[ContainerSpec], on_ready: Callable[[ContainerSpec, float], None]) -> None:
+        self._specs = {spec.name: spec for spec in specs}
         for spec in specs:
             if spec.name == self._behaviour.never_ready:
                 raise DeploymentError(f"{spec.name} was not ready after 60 s", detail="the end of the log: boom")
             self.platform.boot(spec.name)
             self.platform.clock.sleep(0.5)
             on_ready(spec, 0.5)
+
+    def replace(self, name: str, on_ready: Callable[[ContainerSpec, float], None]) -> None:
+        self._client = _Client(self.platform, self._behaviour, self._folder)
+        on_ready(self._specs[name], 0.5)
 
     def peer(self, name: str) -> _Client:
         if name != "client":

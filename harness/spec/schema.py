@@ -83,8 +83,8 @@ def where(loc: Loc) -> str:
 
 
 def listed(choices: Iterable[str]) -> str:
-    """`one of: a, b`, or the only one."""
-    choices = list(choices)
+    """`one of: a, b`, or the only one, or `none`."""
+    choices = list(choices) or ["none"]
     return choices[0] if len(choices) == 1 else f"one of: {', '.join(choices)}"
 
 

@@ -10,7 +10,8 @@ import docker
 import pytest
 
 from harness.components.base import generate_secrets
-from harness.components.registry import active_probe, plan
+from harness.components.jupyterhub import ACTIVE_PROBE
+from harness.components.registry import plan
 from harness.core.specs import NodeContext
 from harness.runtime.docker import DockerDeployment, DockerRuntime
 from harness.spec.loader import load_topology
@@ -35,7 +36,7 @@ def platform(runtime: DockerRuntime, engine: docker.DockerClient) -> Iterator[Do
 
 
 def active(platform: DockerDeployment) -> list[str]:
-    return [name for name in NODES if platform.execute(name, active_probe(TOPOLOGY)).exit_code == 0]
+    return [name for name in NODES if platform.execute(name, ACTIVE_PROBE).exit_code == 0]
 
 
 def test_exactly_one_node_is_active_and_the_log_in_page_comes_through_the_balancer(platform: DockerDeployment) -> None:
@@ -95,7 +96,7 @@ def test_the_standby_takes_over_and_the_dead_node_comes_back_as_standby(
 
     def taken_over() -> None:
         took_s = eventually(
-            lambda: platform.execute(heir, active_probe(TOPOLOGY)).exit_code == 0, f"{heir} takes over", limit_s=20
+            lambda: platform.execute(heir, ACTIVE_PROBE).exit_code == 0, f"{heir} takes over", limit_s=20
         )
         print(f"took over after {took_s:.2f} s")
 
@@ -111,7 +112,7 @@ def test_a_node_that_hung_is_fenced_when_it_wakes_up(platform: DockerDeployment,
     container.pause()
     try:
         eventually(
-            lambda: platform.execute(heir, active_probe(TOPOLOGY)).exit_code == 0, f"{heir} takes over from a hung node"
+            lambda: platform.execute(heir, ACTIVE_PROBE).exit_code == 0, f"{heir} takes over from a hung node"
         )
     finally:
         container.unpause()

@@ -12,7 +12,6 @@ import pytest
 
 from harness.components import (
     SECRETS,
-    active_probe,
     generate_secrets,
     haproxy,
     images,
@@ -29,7 +28,7 @@ from harness.components.base import (
     STORAGE_HOST,
     WORKBENCH_FIRST_HOST,
 )
-from harness.components.registry import ACTIVE_PROBES, COMPONENTS, READBACKS
+from harness.components.registry import COMPONENTS, MEMBER_PROBES, READBACKS
 from harness.core.model import Database, LoadBalancer, Role, Storage, Topology, Workbench
 from harness.core.specs import ContainerSpec, Mount, NodeContext
 
@@ -93,7 +92,7 @@ def test_members_are_what_a_number_in_a_target_counts() -> None:
 def test_each_product_of_the_model_has_a_component() -> None:
     products = {part.product for part in (LoadBalancer(), Workbench(), Database(), Storage())}
     assert set(COMPONENTS) == products
-    assert set(ACTIVE_PROBES) | set(READBACKS) <= products
+    assert {product for product, _ in MEMBER_PROBES} | set(READBACKS) <= products
 
 
 def test_each_platform_container_says_how_it_is_ready() -> None:
@@ -207,7 +206,7 @@ def test_nodes_differ_in_name_and_address_only() -> None:
 
 
 def test_the_active_probe_asks_the_page_that_the_balancer_checks() -> None:
-    argv = active_probe(TOPOLOGY)
+    argv = jupyterhub.ACTIVE_PROBE
     assert argv[0] == "python3"
     assert "'http://127.0.0.1:8002/active'" in argv[-1]
 
@@ -224,7 +223,7 @@ def test_the_active_probe_exits_0_for_a_200_only(status: int, code: int) -> None
         "sys.exit(subprocess.run([sys.executable, *[a.replace(':8002', f':{s.server_port}') for a in sys.argv[2:]]],\n"
         "                        stderr=subprocess.DEVNULL).returncode)\n"
     )
-    assert subprocess.run(["python3", "-c", server, *active_probe(TOPOLOGY)], check=False).returncode == code
+    assert subprocess.run(["python3", "-c", server, *jupyterhub.ACTIVE_PROBE], check=False).returncode == code
 
 
 # -- postgresql ----------------------------------------------------------------------------------------------------

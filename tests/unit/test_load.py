@@ -486,6 +486,7 @@ def test_client_against_a_dead_platform(tmp_path: Path) -> None:
         "from harness.load.client import main; main(Path.cwd())"
     )
     arguments = {
+        "prefix": "x2-",
         "base_url": "http://127.0.0.1:9",
         "password": "x",
         "users": 2,
@@ -521,7 +522,7 @@ def test_client_against_a_dead_platform(tmp_path: Path) -> None:
         ask(1, "start", **arguments)
         time.sleep(0.5)  # a few probes and attempts
         snapshot = ask(2, "snapshot")
-        stopped = ask(3, "stop")
+        stopped = ask(3, "stop", end_sessions=True)
         process.stdin.close()
         assert process.wait(10) == 0
         assert "Traceback" not in process.stderr.read()

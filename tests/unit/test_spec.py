@@ -9,6 +9,7 @@ import pytest
 
 from harness.core.model import Experiment, Fault, Load, Objectives, Recovery, Role, SessionOutcome, Target, Topology
 from harness.errors import SpecError, UsageError
+from harness.faults import registry
 from harness.spec import (
     Catalog,
     check_pair,
@@ -19,9 +20,9 @@ from harness.spec import (
     load_topology,
     parse_target,
 )
+from tests.unit.spec_rules import RULES
 
 ROOT = Path(__file__).parents[2]
-KINDS = ("kill", "pause", "partition")
 
 TOPOLOGY = """\
 description: two nodes
@@ -63,7 +64,7 @@ def topology(text: str = TOPOLOGY) -> Topology:
 
 def experiment(text: str = EXPERIMENT) -> Experiment:
     Path("e.yaml").write_text(text, encoding="utf-8")
-    return load_experiment(Path("e.yaml"), KINDS)
+    return load_experiment(Path("e.yaml"), RULES)
 
 
 # -- what is accepted ----------------------------------------------------------------------------------------------
@@ -107,7 +108,7 @@ def test_each_topology_of_the_catalogue_is_sound(name: str) -> None:
     check_promises(loaded, path, catalog.experiments())
     for promised in loaded.promises:
         other = catalog.experiment_path(promised)
-        check_pair(loaded, load_experiment(other, KINDS), path, other)
+        check_pair(loaded, load_experiment(other, registry.RULES), path, other, registry.RULES)
 
 
 def test_the_topology_without_takeover_differs_in_nothing_else() -> None:
@@ -121,14 +122,28 @@ def test_the_topology_without_takeover_differs_in_nothing_else() -> None:
 # -- targets, pairs, promises --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("text", ["workbench[active]", "workbench[0]", "database[0]", "load_balancer[12]"])
+@pytest.mark.parametrize(
+    "text", ["workbench[active]", "workbench[0]", "workbench[*]", "workbench[50%]", "database[primary]", "storage[any]"]
+)
 def test_a_target_reads_back_as_it_was_written(text: str) -> None:
     assert str(parse_target(text)) == text
 
 
 def test_parse_target() -> None:
     assert parse_target("workbench[active]") == Target(Role.WORKBENCH, "active")
-    for text in ("", "workbench", "workbench[]", "workbench[0] ", "workbench[[0]]", "workbench[01]", "workbench[٣]"):
+    for text in (
+        "",
+        "workbench",
+        "workbench[]",
+        "workbench[0] ",
+        "workbench[[0]]",
+        "workbench[01]",
+        "workbench[٣]",
+        "workbench[0%]",
+        "workbench[101%]",
+        "workbench[primary]",
+        "storage[holder]",
+    ):
         with pytest.raises(UsageError, match="expected"):
             parse_target(text)
 
@@ -136,36 +151,66 @@ def test_parse_target() -> None:
 def pair_problems(target: str) -> list[str]:
     pair = topology(), experiment(EXPERIMENT.replace("workbench[active]", target))
     try:
-        check_pair(*pair, Path("t.yaml"), Path("e.yaml"))
+        check_pair(*pair, Path("t.yaml"), Path("e.yaml"), RULES)
     except SpecError as error:
         return error.problems
     return []
 
 
 def test_targets_that_match() -> None:
-    for target in ("workbench[active]", "workbench[1]", "database[0]", "storage[0]", "load_balancer[0]"):
+    for target in ("workbench[active]", "workbench[1]", "database[primary]", "storage[0]", "load_balancer[*]"):
         assert pair_problems(target) == []
 
 
 def test_targets_that_match_nothing() -> None:
     assert pair_problems("workbench[7]") == [
         "e.yaml:5: faults[0].target is 'workbench[7]', expected one of: workbench[0], workbench[1], "
-        "workbench[active], as t.yaml has 2 of workbench"
+        "workbench[active], workbench[busiest], workbench[any], workbench[*], as t.yaml has 2 of workbench"
     ]
-    assert pair_problems("database[active]") == [
-        "e.yaml:5: faults[0].target is 'database[active]', expected database[0], as t.yaml has 1 of database"
+
+
+def test_more_targets_at_one_time_than_the_experiment_admits() -> None:
+    assert pair_problems("workbench[*]") == [
+        "e.yaml:5: with faults[0] up to 2 containers of t.yaml are hit at the same time, expected at most 1: "
+        "say blast_radius: 2 if that is meant"
     ]
+    assert pair_problems("workbench[50%]") == []
+    admitted = experiment(EXPERIMENT.replace("workbench[active]", "workbench[*]") + "blast_radius: 2\n")
+    check_pair(topology(), admitted, Path("t.yaml"), Path("e.yaml"), RULES)
+
+
+def test_faults_that_overlap_add_up_to_the_blast_radius_and_others_do_not() -> None:
+    second = "  - fault: kill\n    target: database[0]\n    at_s: {}\n    hold_s: 5\n"
+    check_pair(topology(), experiment(EXPERIMENT + second.format(45)), Path("t.yaml"), Path("e.yaml"), RULES)
+    overlapping = experiment(EXPERIMENT + second.format(44))
+    with pytest.raises(SpecError, match="with faults\\[1\\] up to 2 containers"):
+        check_pair(topology(), overlapping, Path("t.yaml"), Path("e.yaml"), RULES)
+
+
+def test_a_fault_that_the_topology_has_nothing_for() -> None:
+    pausing = experiment(EXPERIMENT.replace("kill", "pause"))
+    with pytest.raises(SpecError) as caught:
+        check_pair(topology(), pausing, Path("t.yaml"), Path("e.yaml"), RULES)
+    assert caught.value.problems == ["e.yaml:4: faults[0] can't be done to t.yaml: expected three nodes"]
+
+
+def test_the_options_of_a_fault_are_complete_once_loaded() -> None:
+    text = EXPERIMENT.replace("kill", "partition") + "    peer: database[0]\n    options: {percent: 30}\n"
+    (fault,) = experiment(text).faults
+    assert fault.options == {"direction": "both", "percent": 30.0}
+    pair = topology(), experiment(text)
+    assert load_resolved(dump_resolved(*pair)) == pair
 
 
 def test_an_experiment_that_was_not_loaded_from_yaml_is_checked_too() -> None:
-    fault = Fault(fault="kill", target="workbench[any]", at_s=0, hold_s=1)
+    fault = Fault(fault="kill", target="workbench[9]", at_s=0, hold_s=1)
     made = Experiment(name="x", description="", source="", faults=(fault, replace(fault, target="storage[1]")))
     Path("x.py").write_text("def steps(): ...\n")
     with pytest.raises(SpecError) as caught:
-        check_pair(topology(), made, Path("t.yaml"), Path("x.py"))
-    assert caught.value.problems == [
-        "x.py:1: faults[0].target is 'workbench[any]', expected a number or active in the brackets",
-        "x.py:1: faults[1].target is 'storage[1]', expected storage[0], as t.yaml has 1 of storage",
+        check_pair(topology(), made, Path("t.yaml"), Path("x.py"), RULES)
+    assert [problem.split(",")[0] for problem in caught.value.problems] == [
+        "x.py:1: faults[0].target is 'workbench[9]'",
+        "x.py:1: faults[1].target is 'storage[1]'",
     ]
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from harness.errors import SpecError
 from harness.spec import load_experiment, load_topology
+from tests.unit.spec_rules import RULES
 
-KINDS = ("kill", "pause", "partition")
 
 TOPOLOGY = """\
 description: two nodes
@@ -37,6 +37,8 @@ faults:
     at_s: 5
     hold_s: 40
 """
+CUT = EXPERIMENT.replace("kill", "partition")
+EXPECTED_TARGET = "expected role[selector], such as workbench[active], workbench[0], workbench[*] or workbench[50%]"
 PROMISE_KEYS = "recovers, session_outcome, log_in_kept, outage_at_most_s, writes_lost_at_most, why"
 
 
@@ -55,7 +57,7 @@ def topology_problems(text: str) -> list[str]:
 def experiment_problems(text: str) -> list[str]:
     Path("e.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(SpecError) as caught:
-        load_experiment(Path("e.yaml"), KINDS)
+        load_experiment(Path("e.yaml"), RULES)
     return caught.value.problems
 
 
@@ -293,10 +295,7 @@ EXPERIMENT_MISTAKES = {
     ),
     "malformed target": (
         EXPERIMENT.replace("workbench[active]", "workbench"),
-        [
-            "e.yaml:5: faults[0].target is 'workbench', "
-            "expected role[selector], such as workbench[active] or workbench[0]"
-        ],
+        [f"e.yaml:5: faults[0].target is 'workbench', {EXPECTED_TARGET}"],
     ),
     "unknown role": (
         EXPERIMENT.replace("workbench[active]", "workbnch[0]"),
@@ -309,16 +308,57 @@ EXPERIMENT_MISTAKES = {
         EXPERIMENT.replace("[active]", "[activ]"),
         [
             "e.yaml:5: faults[0].target is 'workbench[activ]', "
-            "expected a number or active in the brackets, did you mean active?"
+            "expected a number, a share such as 50%, or active, busiest, any, * in the brackets, did you mean active?"
         ],
     ),
     "negative selector": (
         EXPERIMENT.replace("[active]", "[-1]"),
-        ["e.yaml:5: faults[0].target is 'workbench[-1]', expected a number or active in the brackets"],
+        [
+            "e.yaml:5: faults[0].target is 'workbench[-1]', "
+            "expected a number, a share such as 50%, or active, busiest, any, * in the brackets"
+        ],
     ),
     "target is a list": (
         EXPERIMENT.replace("workbench[active]", "[workbench]"),
         ["e.yaml:5: faults[0].target is a list, expected text"],
+    ),
+    "a peer for a fault with one side": (
+        EXPERIMENT + "    peer: database[0]\n",
+        ["e.yaml:8: kill with peer 'database[0]', expected none: it has one side only"],
+    ),
+    "no peer for a fault between two sides, and an option is missing": (
+        CUT,
+        [
+            "e.yaml:4: missing key percent, expected a number from 1 to 100",
+            "e.yaml:4: partition without peer, expected the other side, such as peer: database[primary]",
+        ],
+    ),
+    "malformed peer": (
+        CUT + "    options: {percent: 1}\n    peer: database[0\n",
+        [f"e.yaml:9: faults[0].peer is 'database[0', {EXPECTED_TARGET}"],
+    ),
+    "a role that the fault does not hit": (
+        EXPERIMENT.replace("kill", "pause").replace("workbench[active]", "database[0]"),
+        ["e.yaml:5: pause on 'database[0]', expected a target of workbench"],
+    ),
+    "unknown option": (
+        EXPERIMENT + "    options:\n      speed: 3\n",
+        ["e.yaml:9: unknown key speed, expected none"],
+    ),
+    "wrong options": (
+        CUT + "    peer: database[0]\n    options:\n      direction: bth\n      percent: 0\n",
+        [
+            "e.yaml:10: direction is 'bth', expected one of: both, one_way, did you mean both?",
+            "e.yaml:11: percent is 0, expected a number from 1 to 100",
+        ],
+    ),
+    "options are a list": (
+        EXPERIMENT + "    options: [1]\n",
+        ["e.yaml:8: faults[0].options is a list, expected a mapping"],
+    ),
+    "an option is a list": (
+        CUT + "    peer: database[0]\n    options:\n      percent: [1]\n",
+        ["e.yaml:10: percent is a list, expected a number from 1 to 100"],
     ),
     "faults is one fault": (
         EXPERIMENT.replace("  - fault", "    fault"),
@@ -326,7 +366,7 @@ EXPERIMENT_MISTAKES = {
     ),
     "fault is a word": (
         "description: a\nsource: b\nfaults: [kill]\n",
-        ["e.yaml:3: faults[0] is 'kill', expected a mapping with the keys fault, target, at_s, hold_s"],
+        ["e.yaml:3: faults[0] is 'kill', expected a mapping with the keys fault, target, peer, options, at_s, hold_s"],
     ),
     "objective": (
         EXPERIMENT + "objectives:\n  writes_lost_at_most: -1\n",
@@ -344,8 +384,7 @@ EXPERIMENT_MISTAKES = {
         [
             "e.yaml:4: faults[0].fault is 'kil', expected one of: kill, partition, pause, did you mean kill?",
             "e.yaml:4: missing key faults[0].at_s, expected a number of at least 0",
-            "e.yaml:5: faults[0].target is 'workbench', "
-            "expected role[selector], such as workbench[active] or workbench[0]",
+            f"e.yaml:5: faults[0].target is 'workbench', {EXPECTED_TARGET}",
             "e.yaml:6: unknown key faults[0].at, did you mean at_s?",
         ],
     ),

@@ -1,0 +1,88 @@
+"""The platform of one topology, brought up once and used by one experiment after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from harness.components.base import generate_secrets
+from harness.components.registry import plan
+from harness.core.model import Topology
+from harness.core.specs import ContainerSpec, NodeContext
+from harness.run.plan import needed_images
+from harness.runtime.base import Deployment, Peer, Progress, Runtime
+
+__all__ = ["CLIENT", "Stage"]
+
+CLIENT = "client"
+
+
+class Stage:
+    """Nothing is made before `open`; `close` removes everything, however far it came."""
+
+    def __init__(self, runtime: Runtime, topology: Topology, run_id: str) -> None:
+        self.topology = topology
+        self.run_id = run_id
+        """Of the deployment: the label of its containers. Each experiment on it has a run of its own."""
+        self.specs: Sequence[ContainerSpec] = ()
+        self._runtime = runtime
+        self._deployment: Deployment | None = None
+        self._password = ""
+        self._experiments = 0
+        self._closed = False
+
+    @property
+    def deployment(self) -> Deployment | None:
+        """The containers, once they were opened."""
+        return self._deployment
+
+    @property
+    def closed(self) -> bool:
+        """Everything was removed."""
+        return self._closed
+
+    @property
+    def client(self) -> Peer:
+        """The load client. Raises `PeerError` before `start`."""
+        assert self._deployment is not None, "the stage is open"
+        return self._deployment.peer(CLIENT)
+
+    @property
+    def prefix(self) -> str:
+        """What the names of this experiment's people begin with, so that nobody finds a home of an earlier one."""
+        return "" if self._experiments <= 1 else f"x{self._experiments}-"
+
+    def ensure_images(self, progress: Progress) -> Mapping[str, str]:
+        """Pull or build what is missing. Raises `ImageError`."""
+        return self._runtime.ensure_images(needed_images(self.topology), progress)
+
+    def open(self) -> Deployment:
+        """The agent and the network; what is open stays as it is."""
+        if self._deployment is None:
+            self._deployment = self._runtime.open(self.run_id, self.topology.name)
+        return self._deployment
+
+    def start(self, on_ready: Callable[[ContainerSpec, float], None]) -> None:
+        """Start every container; on a stage that was used before only the client, anew. Raises `DeploymentError`."""
+        deployment = self.open()
+        self._experiments += 1
+        if self.specs:
+            deployment.replace(CLIENT, on_ready)
+            return
+        secrets = generate_secrets()
+        self._password = secrets["USER_PASSWORD"]
+        context = NodeContext(run_id=self.run_id, subnet_prefix=deployment.subnet_prefix, secrets=secrets)
+        self.specs = plan(self.topology, context)
+        deployment.start(self.specs, on_ready)
+
+    def start_load(self, **load: Any) -> None:
+        """Let the people come."""
+        client = next(spec for spec in self.specs if spec.name == CLIENT)
+        url = client.environment["PLATFORM_URL"]
+        self.client.call("start", base_url=url, password=self._password, prefix=self.prefix, **load)
+
+    def close(self) -> None:
+        """Remove everything; a second call does nothing."""
+        self._closed = True
+        if self._deployment is not None:
+            self._deployment.remove()
