@@ -7,7 +7,7 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 BIN := .venv/bin
-EXP ?= node-kill
+EXP ?= suite
 TOPO ?=
 ARGS ?=
 # as root on Debian or Ubuntu, what is missing is installed; else it is said
@@ -32,7 +32,7 @@ setup: .venv/.ready  ## the Python environment; `make chaos` and `make test` do 
 	  { cat .venv/install.log >&2; exit 1; }
 	@touch $@
 
-chaos: .venv/.ready  ## run EXP (default node-kill) on TOPO: make chaos TOPO=active-passive
+chaos: .venv/.ready  ## run EXP (default the suite of four; a name, all, or a,b) on TOPO: make chaos TOPO=active-passive
 	@$(BIN)/harness run $(TOPO) $(if $(TOPO),$(EXP)) $(ARGS)
 
 test: .venv/.ready lint  ## lint, types, and the tests: unit, integration, e2e

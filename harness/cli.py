@@ -7,6 +7,7 @@ Heavy packages are imported inside the commands, so that `--help` answers at onc
 from __future__ import annotations
 
 import sys
+import textwrap
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,14 +20,14 @@ from harness.errors import EngineUnavailable, HarnessError, UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from harness.core.model import Experiment, Topology
+    from harness.run.choice import Chosen
     from harness.spec.catalog import Catalog
 
 EXIT_USAGE = 64  # EX_USAGE of sysexits.h
 EXIT_UNAVAILABLE = 69  # EX_UNAVAILABLE
 EXIT_ERROR = 70  # EX_SOFTWARE
 PLAIN_WIDTH = 120
-DEFAULT_EXPERIMENT = "node-kill"
+DEFAULT_EXPERIMENTS = "suite"
 
 app = typer.Typer(
     name="harness",
@@ -43,24 +44,34 @@ TopologyArgument = Annotated[str, typer.Argument(help="Name of the catalogue, or
 @app.command()
 def run(
     topology: Annotated[str, typer.Argument(help="Name of the catalogue, or path of a .yaml file.")] = "",
-    experiment: Annotated[str, typer.Argument(help="Name of the catalogue, or path.")] = DEFAULT_EXPERIMENT,
+    experiments: Annotated[
+        str, typer.Argument(help="suite, all, a name or path, or several with commas between.")
+    ] = DEFAULT_EXPERIMENTS,
     users: Annotated[int | None, typer.Option(help="People at work, instead of the experiment's number.")] = None,
     seed: Annotated[int | None, typer.Option(help="Repeat what was drawn by lot in another run.")] = None,
     results: Annotated[Path | None, typer.Option(help="Folder of the results.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the files, print the plan, start nothing.")] = False,
 ) -> int:
-    """Run EXPERIMENT on TOPOLOGY, say what happened to every session, exit with the verdict."""
+    """Run EXPERIMENTS on TOPOLOGY, say what happened to every session, exit with the verdict.
+
+    The default is the standard suite: node-kill, lb-loss, db-failover and partition, one after the other on one
+    platform, each with a verdict, then one for the whole.
+    """
     catalog = _catalog()
     if not topology:
         raise UsageError("which topology?", hint="one of: " + ", ".join(catalog.topologies()))
-    the_topology, the_experiment = _load_pair(catalog, topology, experiment, users)
+    chosen = _choose(catalog, topology, experiments, users)
     if dry_run:
-        _print_plan(the_topology, the_experiment)
+        from harness.run.dry import plan_lines
+
+        for line in plan_lines(chosen.topology, chosen.experiments, chosen.not_applicable):
+            _say(line)
         return 0
 
-    from harness.report.terminal import render
-    from harness.run.experiment import command_line, run_experiment
+    from harness.report.terminal import render, render_suite, render_unprotected
+    from harness.run.experiment import command_line, run_suite
     from harness.run.live import LiveWatcher
+    from harness.run.suite import overall, write_suite
     from harness.runtime.docker import DockerRuntime
     from harness.runtime.engine import ensure_engine
     from harness.runtime.janitor import find_remains
@@ -70,18 +81,35 @@ def run(
     for remains in find_remains(client):
         if not remains.alive:
             _say(f"run {remains.run_id} died and left {len(remains.names())} things: `harness doctor` removes them")
+    root = results or catalog.root / "results"
     with LiveWatcher(console) as watcher:
-        folder, measures = run_experiment(
+        entries = run_suite(
             runtime=DockerRuntime(client),
-            topology=the_topology,
-            experiment=the_experiment,
-            results=results or catalog.root / "results",
+            topology=chosen.topology,
+            experiments=chosen.experiments,
+            results=root,
             watcher=watcher,
             seed=seed,
             argv=command_line(),
+            on_result=lambda entry: watcher.note(entry.summary),
         )
-    render(measures, console, folder.report)
-    return measures.verdict.outcome.exit_code
+    entries += chosen.not_applicable
+    for entry in entries:
+        if entry.measures is not None and entry.folder is not None:
+            render(entry.measures, console, entry.folder.report)
+    outcome = overall(entries)
+    if len(entries) == 1:
+        measured = [entry.measures for entry in entries if entry.measures is not None]
+        render_unprotected(chosen.topology.name, measured, console)
+    else:
+        render_suite(
+            chosen.topology.name,
+            [(entry.experiment, entry.measures or entry.why_not) for entry in entries],
+            outcome,
+            console,
+            write_suite(root, chosen.topology.name, entries),
+        )
+    return outcome.exit_code
 
 
 @app.command()
@@ -126,41 +154,44 @@ def down(
 
 
 @app.command("list")
-def list_(faults: Annotated[bool, typer.Option("--faults", help="The kinds of faults instead.")] = False) -> int:
+def list_(
+    faults: Annotated[bool, typer.Option("--faults", help="The kinds of faults instead.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="With descriptions and sources in full.")] = False,
+) -> int:
     """List the topologies and experiments of the catalogue, or the faults."""
-    catalog = _catalog()
-    if faults:
-        from harness.faults.registry import FAULTS
-
-        for kind in FAULTS.values():
-            _say(f"{kind.kind:16} {kind.summary}")
-        return 0
-    from harness.faults.registry import RULES
+    from harness.faults.registry import FAULTS, RULES
     from harness.spec.loader import load_experiment, load_topology
 
+    catalog = _catalog()
+    if faults:
+        for kind in FAULTS.values():
+            _say(f"{kind.kind:18} {kind.summary}")
+        return 0
     _say("topologies")
     for name in catalog.topologies():
-        _say(f"  {name:24} {_first_sentence(load_topology(catalog.topology_path(name)).description)}")
+        _describe(name, load_topology(catalog.topology_path(name)).description, "", explain)
     _say("experiments")
     for name in catalog.experiments():
         experiment = load_experiment(catalog.experiment_path(name), RULES)
-        _say(f"  {name:24} {_first_sentence(experiment.description)}")
+        _describe(name, experiment.description, experiment.source, explain)
     return 0
 
 
 @app.command()
 def validate(
     topology: Annotated[str, typer.Argument(help="Name or path; everything of the catalogue if left out.")] = "",
-    experiment: Annotated[str, typer.Argument(help="Name or path, checked against TOPOLOGY.")] = DEFAULT_EXPERIMENT,
+    experiments: Annotated[str, typer.Argument(help="Names or paths, checked against TOPOLOGY.")] = "all",
 ) -> int:
     """Check files without starting anything; names every mistake with file and line."""
     catalog = _catalog()
     names = [topology] if topology else catalog.topologies()
-    experiments = [experiment] if topology else catalog.experiments()
     for name in names:
-        for one in experiments:
-            _load_pair(catalog, name, one, None)
-    _say(f"valid: {', '.join(names)} with {', '.join(experiments)}")
+        chosen = _choose(catalog, name, experiments, None)
+        for entry in chosen.not_applicable:
+            _say(f"{name}: {entry.experiment} is {entry.why_not}")
+    _say(
+        f"valid: {', '.join(names)} with {', '.join(catalog.experiments() if experiments == 'all' else [experiments])}"
+    )
     return 0
 
 
@@ -186,7 +217,7 @@ def doctor(
     """
     from harness.runtime.docker import DockerRuntime
     from harness.runtime.engine import connect
-    from harness.runtime.janitor import find_remains, heal
+    from harness.runtime.janitor import describe, find_remains, heal
 
     client = connect()
     remains = find_remains(client)
@@ -197,7 +228,9 @@ def doctor(
         _say("nothing is left of any dead run")
         return 0
     for one in dead:
-        _say(f"run {one.run_id} ({one.topology}) left: {', '.join(one.names())}")
+        _say(f"run {one.run_id} ({one.topology}) left:")
+        for line in describe(client, one):
+            _say(f"  {line}")
     if dry_run:
         return 1
     image = DockerRuntime(client).ensure_images(["agent"], lambda what, state: _say(f"{what}: {state}"))["agent"]
@@ -250,38 +283,25 @@ def _catalog() -> Catalog:
     return Catalog(here if (here / "topologies").is_dir() else Path(__file__).resolve().parents[1])
 
 
-def _load_pair(catalog: Catalog, topology: str, experiment: str, users: int | None) -> tuple[Topology, Experiment]:
-    from dataclasses import replace
-
+def _choose(catalog: Catalog, topology: str, experiments: str, users: int | None) -> Chosen:
+    """Load what the words mean. Of several experiments those that do not apply to the topology are set aside; one that
+    was asked for by its name must apply."""
     from harness.faults.registry import RULES
-    from harness.spec.loader import check_pair, check_promises, load_experiment, load_topology
+    from harness.run.choice import choose
 
-    topology_path, experiment_path = catalog.topology_path(topology), catalog.experiment_path(experiment)
-    the_topology = load_topology(topology_path)
-    the_experiment = load_experiment(experiment_path, RULES)
-    check_pair(the_topology, the_experiment, topology_path, experiment_path, RULES)
-    check_promises(the_topology, topology_path, [*catalog.experiments(), the_experiment.name])
-    if users is not None:
-        if users < 1:
-            raise UsageError(f"--users {users}: there must be one at least")
-        the_experiment = replace(the_experiment, load=replace(the_experiment.load, users=users))
-    return the_topology, the_experiment
+    if users is not None and users < 1:
+        raise UsageError(f"--users {users}: there must be one at least")
+    return choose(catalog, topology, experiments, RULES, users=users)
 
 
-def _print_plan(topology: Topology, experiment: Experiment) -> None:
-    from harness.components.registry import images, members
-    from harness.core.model import Role
-    from harness.run.plan import time_line
-
-    _say(f"{topology.name} x {experiment.name}: {experiment.load.users} people")
-    for role in Role:
-        _say(f"  {role.value:14} {', '.join(members(topology, role))}")
-    _say(f"  images         agent, {', '.join(images(topology))}")
-    for act in time_line(experiment):
-        fault = experiment.faults[act.index]
-        verb = "undo" if act.undo else "inject"
-        _say(f"  {act.at_s:6.1f} s  {verb} {fault.fault} on {fault.target}")
-    _say(f"  then watch for {experiment.settle_s:g} s; nothing was started")
+def _describe(name: str, description: str, source: str, explain: bool) -> None:
+    if not explain:
+        _say(f"  {name:24} {_first_sentence(description)}")
+        return
+    _say(f"  {name}")
+    for text in (description, f"source: {source}" if source else ""):
+        if text:
+            _say(textwrap.fill(" ".join(text.split()), PLAIN_WIDTH, initial_indent="    ", subsequent_indent="    "))
 
 
 def _first_sentence(text: str) -> str:

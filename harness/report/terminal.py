@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -13,7 +14,7 @@ from harness.analysis.measures import Measures
 from harness.core.verdict import Outcome
 from harness.report import words
 
-__all__ = ["STYLES", "render"]
+__all__ = ["STYLES", "render", "render_suite", "render_unprotected"]
 
 STYLES = {
     Outcome.PASS: "bold green",
@@ -40,6 +41,47 @@ def render(measures: Measures, console: Console, report_path: Path | str | None 
         console.print(_checks(measures))
     _verdict(measures, console)
     _path(report_path, console)
+
+
+def render_suite(
+    topology: str,
+    entries: Sequence[tuple[str, Measures | str]],
+    outcome: Outcome,
+    console: Console,
+    path: Path | str,
+) -> None:
+    """Print several experiments on one topology as a whole: each one's measures, or why there are none."""
+    console.rule(Text(f"{topology} as a whole"), characters="-")
+    table = _table("", "experiment", "verdict", "recovered", "longest outage", "sessions")
+    for name, result in entries:
+        if isinstance(result, str):
+            table.add_row(escape(name), Text(result, style="dim"))
+            continue
+        verdict = result.verdict.outcome
+        table.add_row(
+            escape(name),
+            Text(verdict.value, style=STYLES[verdict]),
+            words.recovered(result.worst_recovery),
+            words.longest(result),
+            words.session_counts(result),
+        )
+    console.print(table)
+    console.print()
+    for name, result in entries:
+        if not isinstance(result, str) and result.verdict.outcome is not Outcome.PASS:
+            console.print(Text(f"  - {name}: {result.verdict.reasons[0]}"))
+    console.print(Text.assemble((outcome.value, STYLES[outcome]), f"  {topology}, {len(entries)} experiments"))
+    console.print(Text(f"suite: {path}"), soft_wrap=True)
+    render_unprotected(topology, [result for _, result in entries if not isinstance(result, str)], console)
+
+
+def render_unprotected(topology: str, results: Sequence[Measures], console: Console) -> None:
+    """Print what the experiments showed that the topology does not protect from, if they showed anything."""
+    weak = [(result.experiment, lines) for result in results if (lines := words.unprotected(result))]
+    if weak:
+        console.print(Text(f"{topology} does not protect from:"))
+    for experiment, lines in weak:
+        console.print(Text(f"  {experiment}: {'; '.join(lines)}"))
 
 
 def _path(report_path: Path | str | None, console: Console) -> None:
@@ -69,6 +111,9 @@ def _faults(measures: Measures, console: Console) -> None:
         console.print(Text(f"{fault.kind} on {fault.target} ({where}): {proof}, {undone}"))
     if not measures.facts.faults:
         console.print("no fault: control run")
+    if measures.facts.aborted_ns is not None:
+        recovered = words.seconds(measures.abort_to_recovery_s)
+        console.print(Text(f"aborted: {measures.facts.aborted_why}; from there to recovered: {recovered}"))
 
 
 def _sessions(measures: Measures) -> Table:

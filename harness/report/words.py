@@ -16,12 +16,15 @@ __all__ = [
     "bounds",
     "flatten",
     "judged",
+    "longest",
     "milliseconds",
     "percent",
     "plain_sentence",
     "recovered",
     "seconds",
+    "session_counts",
     "title",
+    "unprotected",
 ]
 
 NOT_MEASURED = "not measured"
@@ -81,6 +84,38 @@ def plain_sentence(measures: Measures) -> str:
     return f"{_platform(measures)}; {_people(measures)}; {_writes(measures)}."
 
 
+def unprotected(measures: Measures) -> list[str]:
+    """What this run showed that the topology does not protect from, whether it was promised or not.
+
+    Empty where the run proves nothing.
+    """
+    if measures.verdict.outcome not in (Outcome.PASS, Outcome.FAIL):
+        return []
+    return list(_losses(measures))
+
+
+def _losses(measures: Measures) -> Iterator[str]:
+    for recovery, what in (
+        (Recovery.BY_REPAIR, "away until it was repaired"),
+        (Recovery.NOT_RECOVERED, "not back at the end"),
+    ):
+        away = [one.capability for one in measures.capabilities if one.recovery is recovery]
+        if away:
+            yield f"{', '.join(away)} {what}"
+    total = len(measures.sessions)
+    for outcome, what in (
+        (SessionOutcome.RESTARTED, "lost what was in memory"),
+        (SessionOutcome.LOST, "could not work again"),
+    ):
+        count = sum(one.targeted + one.others for one in measures.session_counts if one.outcome is outcome)
+        if count:
+            yield f"{count} of {total} sessions {what}"
+    if measures.logged_in_again:
+        yield f"{measures.logged_in_again} of {total} people had to log in again"
+    if measures.writes.lost:
+        yield f"{measures.writes.lost} acknowledged writes lost"
+
+
 def _platform(measures: Measures) -> str:
     longest = [one.longest for one in measures.capabilities if one.longest is not None]
     if not longest:
@@ -92,6 +127,22 @@ def _platform(measures: Measures) -> str:
         Recovery.NOT_RECOVERED: "The platform did not come back",
     }[measures.worst_recovery]
     return f"{how}, the longest outage ({worst.capability}) took {bounds(worst)}"
+
+
+def longest(measures: Measures) -> str:
+    """The longest outage of any capability."""
+    found = [one.longest for one in measures.capabilities if one.longest is not None]
+    worst = max(found, key=lambda outage: (not outage.ended, outage.seconds), default=None)
+    return "none" if worst is None else f"{worst.capability} {bounds(worst)}"
+
+
+def session_counts(measures: Measures) -> str:
+    """How many sessions came out how."""
+    return ", ".join(
+        f"{one.targeted + one.others} {one.outcome.value}"
+        for one in measures.session_counts
+        if one.targeted + one.others
+    )
 
 
 def _people(measures: Measures) -> str:

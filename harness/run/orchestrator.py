@@ -357,9 +357,11 @@ class Orchestrator:
 
     def _judge_stage(self) -> None:
         """The next experiment starts from a platform on which everybody works, or from a fresh one."""
+        if not self._keep_stage:
+            return
         users = self._experiment.load.users
         working = self._stage.client.call("snapshot", timeout_s=15.0)["users"].get("working", 0)
-        if self._keep_stage and working < users:
+        if working < users:
             self._watcher.note(f"{working} of {users} people work at the end: the next experiment gets a new platform")
             self._keep_stage = False
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness.analysis import Measures
 from harness.core.verdict import Outcome
 from harness.run.artifacts import RunFolder
 
-__all__ = ["STANDARD_SUITE", "SuiteEntry", "chosen_experiments", "overall"]
+__all__ = ["ALL", "STANDARD_SUITE", "SUITE", "SuiteEntry", "chosen_experiments", "overall", "write_suite"]
 
 #: The four failures that everybody asks about, in the order in which they are run.
 STANDARD_SUITE = ("node-kill", "lb-loss", "db-failover", "partition")
@@ -28,6 +30,14 @@ class SuiteEntry:
     why_not: str = ""
     """`not applicable: ...` or `not run: ...`."""
     applicable: bool = True
+
+    @property
+    def summary(self) -> str:
+        """One line."""
+        if self.measures is None:
+            return f"{self.experiment}: {self.why_not}"
+        verdict = self.measures.verdict
+        return f"{self.experiment}: {verdict.outcome.value}: {verdict.reasons[0]}"
 
     @property
     def interrupted(self) -> bool:
@@ -49,6 +59,28 @@ def chosen_experiments(words: str, known: Callable[[], Sequence[str]]) -> list[s
     if words == SUITE:
         return list(STANDARD_SUITE)
     return list(dict.fromkeys(word.strip() for word in words.split(",") if word.strip()))
+
+
+def write_suite(results: Path, topology: str, entries: Sequence[SuiteEntry]) -> Path:
+    """Keep what came of the suite beside its runs; returns the file, named after its first run."""
+    first = next((entry.folder.path.name for entry in entries if entry.folder), "none")
+    path = results / topology / "suites" / f"{first}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {
+        "topology": topology,
+        "outcome": overall(entries).value,
+        "experiments": [
+            {
+                "experiment": entry.experiment,
+                "outcome": entry.outcome.value if entry.outcome else None,
+                "why_not": entry.why_not or None,
+                "folder": str(entry.folder.path.relative_to(results.resolve())) if entry.folder else None,
+            }
+            for entry in entries
+        ],
+    }
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return path
 
 
 def overall(entries: Sequence[SuiteEntry]) -> Outcome:

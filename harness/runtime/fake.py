@@ -167,13 +167,14 @@ class _Agent:
 class _Client:
     """People and probes, worked out at the end from what the platform went through."""
 
-    def __init__(self, platform: _Platform, behaviour: Behaviour, folder: Path) -> None:
+    def __init__(self, platform: _Platform, behaviour: Behaviour, folder: Path, saved: list[tuple[str, int]]) -> None:
+        """`saved` is what is in the homes already."""
         self._platform = platform
         self._behaviour = behaviour
         self._folder = folder
         self._plan: Mapping[str, Any] = {}
         self._start_ns = 0
-        self.saved: list[tuple[str, int]] = []
+        self.saved = saved
 
     def call(self, op: str, *, timeout_s: float = 10.0, **args: Any) -> Mapping[str, Any]:  # noqa: ARG002 - the protocol's
         now_ns = self._platform.clock.now_ns()
@@ -229,7 +230,7 @@ class _Client:
 
     def _operations_of(self, index: int, end_ns: int) -> list[Operation]:
         plan, platform = self._plan, self._platform
-        user, beat_ns = f"user{index}", to_ns(plan["beat_s"])
+        user, beat_ns = f"{plan['prefix']}user{index}", to_ns(plan["beat_s"])
         due_ns = self._start_ns + random.Random(plan["seed"] + index).randrange(beat_ns)  # noqa: S311 - a phase
         rows, counter, saves, beat = list[Operation](), 0, 0, 0
         node, session_began_ns = platform.active_at(due_ns), platform.serving_since(due_ns)
@@ -298,7 +299,7 @@ class FakeDeployment:
         self.agent = _Agent(
             Lifecycle(self.platform.host, journal, behaviour.faults, run_id=run_id, pause=clock.sleep), clock
         )
-        self._client = _Client(self.platform, behaviour, self._folder)
+        self._client = _Client(self.platform, behaviour, self._folder, [])
         self._specs: Mapping[str, ContainerSpec] = {}
         self.removed = False
 
@@ -315,7 +316,9 @@ class FakeDeployment:
             on_ready(spec, 0.5)
 
     def replace(self, name: str, on_ready: Callable[[ContainerSpec, float], None]) -> None:
-        self._client = _Client(self.platform, self._behaviour, self._folder)
+        for rows in self._folder.glob("*.csv"):
+            rows.unlink()  # a new container has a disk of its own
+        self._client = _Client(self.platform, self._behaviour, self._folder, self._client.saved)
         on_ready(self._specs[name], 0.5)
 
     def peer(self, name: str) -> _Client:

@@ -13,9 +13,11 @@ from docker.errors import APIError, NotFound
 
 from harness.core.names import AGENT_ROLE, LABEL_ROLE, LABEL_RUN, LABEL_TOPOLOGY, container_name, resource_name
 from harness.errors import RunError
+from harness.faults.journal import parse_entries
+from harness.faults.registry import FAULTS
 from harness.runtime.agent import JOURNAL_PATH, start_agent
 
-__all__ = ["Remains", "end_run", "find_remains", "heal"]
+__all__ = ["Remains", "describe", "end_run", "find_remains", "heal"]
 
 _GONE_TIMEOUT_S = 60.0
 
@@ -29,6 +31,8 @@ class Remains:
     agent: str = ""
     """The id of its running agent: the run goes on, or was brought up to stay, or is being cleaned right now."""
     containers: list[str] = field(default_factory=list)
+    paused: list[str] = field(default_factory=list)
+    """Those of the containers that are paused."""
     networks: list[str] = field(default_factory=list)
     volumes: list[str] = field(default_factory=list)
 
@@ -57,6 +61,8 @@ def find_remains(client: docker.DockerClient) -> list[Remains]:
     for container in client.containers.list(all=True, filters=filters, ignore_removed=True):
         remains = note(container.labels)
         remains.containers.append(container.name or "")
+        if container.status == "paused":
+            remains.paused.append(container.name or "")
         if container.labels.get(LABEL_ROLE) == AGENT_ROLE and container.status == "running":
             remains.agent = container.id or ""
     for network in client.networks.list(filters=filters):
@@ -64,6 +70,23 @@ def find_remains(client: docker.DockerClient) -> list[Remains]:
     for volume in client.volumes.list(filters=filters):
         note((volume.attrs or {}).get("Labels")).volumes.append(volume.name or "")
     return [found[run_id] for run_id in sorted(found)]
+
+
+def describe(client: docker.DockerClient, remains: Remains) -> list[str]:
+    """What a dead run left, a line for each: acts of faults that nobody undid, then containers, networks, volumes.
+
+    Changes nothing.
+    """
+    acts = [
+        f"{FAULTS[entry.fault].leaves}: {entry.fault} on {entry.state.get('container', entry.id)} was not undone"
+        for entry in parse_entries(_left_journal(client, remains.run_id))
+        if entry.open
+    ]
+    paused = [
+        f"container {name} (paused)" if name in remains.paused else f"container {name}" for name in remains.containers
+    ]
+    networks = [f"network {name}" for name in remains.networks]
+    return [*acts, *paused, *networks, *(f"volume {name}" for name in remains.volumes)]
 
 
 def heal(client: docker.DockerClient, remains: Remains, agent_image: str) -> list[str]:

@@ -18,7 +18,7 @@ from harness.spec.schema import did_you_mean, found, listed
 from harness.spec.targets import misfit, parse_target, read_target
 from harness.spec.validate import validate, validate_part
 
-__all__ = ["check_pair", "check_promises", "load_experiment", "load_topology"]
+__all__ = ["check_pair", "check_promises", "load_experiment", "load_topology", "why_not_applicable"]
 
 #: An active-passive pair needs somebody to stand by.
 _LEAST_NODES = {"active-passive": 2}
@@ -71,6 +71,17 @@ def check_pair(
     if not document.problems:
         _check_blast_radius(document, topology, experiment, topology_path)
     document.raise_problems()
+
+
+def why_not_applicable(topology: Topology, experiment: Experiment, rules: Mapping[str, FaultRules]) -> str:
+    """Why the topology has nothing for this experiment (a role it lacks, say); empty if it can be done."""
+    for fault in experiment.faults:
+        for text in (fault.target, fault.peer):
+            if text and (role := parse_target(text).role) not in topology.roles():
+                return f"{topology.name} has no {role}"
+        if refusal := rules[fault.fault].refusal(topology, fault):
+            return f"{fault.fault}: {refusal}"
+    return ""
 
 
 def check_promises(topology: Topology, path: Path, experiments: Collection[str]) -> None:

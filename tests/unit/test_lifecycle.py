@@ -51,7 +51,7 @@ def test_kill_goes_through_its_life_with_evidence(lifecycle: Lifecycle, clock: F
     clock.sleep(1)
     recovered = advance(lifecycle, "undo", "confirm_recovery")
     assert recovered["ok"]
-    assert "process 21000 is alive" in recovered["evidence"]
+    assert "process 20000 is alive" in recovered["evidence"]
     advance(lifecycle, "cleanup")
     assert lifecycle.undo_all() == []
 

@@ -10,7 +10,6 @@ from harness.errors import SpecError
 from harness.spec import load_experiment, load_topology
 from tests.unit.spec_rules import RULES
 
-
 TOPOLOGY = """\
 description: two nodes
 load_balancer: {}

@@ -9,6 +9,8 @@ from typing import Any
 from harness.core.names import AGENT_ROLE, LABEL_ROLE, LABEL_RUN
 from harness.errors import PeerError
 from harness.faults.agent.engine_api import EngineApi
+from harness.faults.agent.namespaces import own_namespaces
+from harness.faults.agent.processes import RealProcesses, processes_of
 
 __all__ = ["remove_self", "sweep"]
 
@@ -19,6 +21,7 @@ def sweep(engine: EngineApi, run_id: str, self_id: str) -> list[str]:
     Returns a line for each removed thing and for each that could not be removed.
     """
     label = f"{LABEL_RUN}={run_id}"
+    mended = _mend(engine, engine.list_labelled("containers/json", label))
     containers = [c for c in engine.list_labelled("containers/json", label) if not c["Id"].startswith(self_id)]
     agents = [c for c in containers if c["Labels"].get(LABEL_ROLE) == AGENT_ROLE]
     done = _remove(engine, [_job(c) for c in containers if c not in agents])
@@ -26,7 +29,25 @@ def sweep(engine: EngineApi, run_id: str, self_id: str) -> list[str]:
     volumes = [("volumes", v["Name"], v["Name"]) for v in engine.list_labelled("volumes", label)]
     done += _remove(engine, networks + volumes)
     # a dead agent goes last: as long as anything is left, somebody may still need its journal
-    return done + _remove(engine, [_job(agent) for agent in agents])
+    return mended + done + _remove(engine, [_job(agent) for agent in agents])
+
+
+def _mend(engine: EngineApi, containers: list[Mapping[str, Any]]) -> list[str]:
+    """Let hung things go on before they are removed, also those that no journal knows of: a paused container first,
+    because a stopped process in it does not show."""
+    done = []
+    for container in containers:
+        _, identifier, name = _job(container)
+        if container["State"] == "paused":
+            engine.unpause(identifier)
+            done.append(f"unpaused container {name}")
+        pid = engine.inspect(identifier)["State"]["Pid"]
+        # an agent shares the host's PID namespace: what is stopped there is not ours
+        for process in processes_of(pid) if pid and own_namespaces(pid) else ():
+            if process.state == "T":
+                RealProcesses().thaw(process.pid, process.start_ticks)
+                done.append(f"let {process.name} of container {name} go on")
+    return done
 
 
 def remove_self(engine: EngineApi, self_id: str) -> None:

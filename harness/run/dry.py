@@ -1,0 +1,114 @@
+"""`--dry-run`: every container and every command of every fault, on paper; no call that changes anything is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from harness.components.base import SECRETS
+from harness.components.registry import members, plan
+from harness.core.clock import to_ns
+from harness.core.model import Experiment, Fault, Topology
+from harness.core.specs import ContainerSpec, NodeContext
+from harness.faults.base import Aim, State
+from harness.faults.registry import FAULTS
+from harness.faults.rehearsal import RehearsalHost
+from harness.run.plan import needed_images, time_line
+from harness.run.suite import SuiteEntry
+from harness.spec.targets import parse_target
+
+__all__ = ["plan_lines"]
+
+_INDENT = " " * 14
+
+
+def plan_lines(
+    topology: Topology, experiments: Sequence[Experiment], not_applicable: Sequence[SuiteEntry]
+) -> Iterator[str]:
+    """The plan as lines for a person."""
+    yield f"{topology.name}: these containers would be started on a network of their own"
+    context = NodeContext(run_id="RUN", subnet_prefix="SUBNET", secrets=dict.fromkeys(SECRETS, "SECRET"))
+    yield f"  images: {', '.join(needed_images(topology))}"
+    yield "  agent            host's PID namespace, no network; carries out the faults and cleans up"
+    for spec in plan(topology, context):
+        yield f"  {spec.name:16} {_container(spec)}"
+    for experiment in experiments:
+        yield ""
+        yield from _experiment(topology, experiment)
+    for entry in not_applicable:
+        yield ""
+        yield f"{entry.experiment}: {entry.why_not}"
+    yield ""
+    yield "nothing was started, nothing was changed"
+
+
+def _container(spec: ContainerSpec) -> str:
+    parts = [f"image {spec.image}, address SUBNET.{spec.host_number}"]
+    parts += [f"volume {mount.volume} at {mount.path}" for mount in spec.mounts]
+    if spec.capabilities:
+        parts.append(f"capabilities {' '.join(spec.capabilities)}")
+    if spec.depends_on:
+        parts.append(f"after {', '.join(spec.depends_on)}")
+    if spec.ready:
+        parts.append(f"ready when {spec.ready.proves}")
+    return "; ".join(parts)
+
+
+def _experiment(topology: Topology, experiment: Experiment) -> Iterator[str]:
+    load = experiment.load
+    yield f"{experiment.name}: {load.users} people, steady for {experiment.steady_state_s:g} s, then"
+    now_s = 0.0
+    host = RehearsalHost(lambda: to_ns(now_s))
+    states: dict[int, list[State]] = {}
+    for act in time_line(experiment):
+        now_s = act.at_s
+        fault = experiment.faults[act.index]
+        kind = FAULTS[fault.fault]
+        before = len(host.paper.commands)
+        if not act.undo:
+            yield f"  {act.at_s:8.1f} s  inject {_described(fault)}"
+            states[act.index] = _prepare(topology, fault, act.index, host)
+            for state in states[act.index]:
+                kind.inject(host, state)
+        else:
+            yield f"  {act.at_s:8.1f} s  undo {_described(fault)}"
+            for state in reversed(states[act.index]):
+                kind.undo(host, state)
+                kind.cleanup(host, state)
+        for command in host.paper.commands[before:]:
+            yield from (f"{_INDENT}{line}" for line in command.splitlines())
+    yield f"  then {experiment.settle_s:g} s of watching people come back"
+    if experiment.abort_when:
+        abort = experiment.abort_when
+        yield (
+            f"  given up, with everything undone at once, if fewer than {abort.working_below_percent:g}% of the people "
+            f"can work for {abort.for_s:g} s"
+        )
+
+
+def _described(fault: Fault) -> str:
+    peer = f" from {fault.peer}" if fault.peer else ""
+    options = ", ".join(f"{key} {value}" for key, value in fault.options.items())
+    return f"{fault.fault} on {fault.target}{peer}" + (f" ({options})" if options else "")
+
+
+def _prepare(topology: Topology, fault: Fault, index: int, host: RehearsalHost) -> list[State]:
+    """On paper, words such as `active` mean the first members: who it really is is decided at injection."""
+    kind = FAULTS[fault.fault]
+    aims = [
+        Aim(
+            target=name,
+            tag=f"chaos-RUN-{index}",
+            peers=_on_paper(topology, fault.peer) if fault.peer else (),
+            options=kind.Options(**fault.options),
+        )
+        for name in _on_paper(topology, fault.target)
+    ]
+    return [kind.prepare(host, aim) for aim in aims]
+
+
+def _on_paper(topology: Topology, target: str) -> tuple[str, ...]:
+    parsed = parse_target(target)
+    names = members(topology, parsed.role)
+    if parsed.selector.isdigit():
+        return (names[int(parsed.selector)],)
+    return names[: parsed.count(len(names))]
