@@ -48,7 +48,9 @@ test-integration: .venv/.ready  ## one component or fault in real containers
 test-e2e: .venv/.ready  ## whole runs in real containers
 	$(BIN)/pytest tests/e2e
 
-test-all: test  ## everything there is
+test-all: test  ## everything there is: also 30 random sequences of faults, and the whole catalogue
+	HARNESS_SEQUENCES=30 $(BIN)/pytest tests/integration/test_sequences.py
+	$(BIN)/pytest -m catalogue tests/e2e
 
 lint: .venv/.ready  ## ruff, mypy --strict, import contracts, all spec files
 	@$(BIN)/ruff check .
@@ -60,6 +62,7 @@ lint: .venv/.ready  ## ruff, mypy --strict, import contracts, all spec files
 
 bench: .venv/.ready  ## measure the speeds (see benchmarks/README.md)
 	$(BIN)/python benchmarks/main_job.py
+	$(BIN)/python -m benchmarks.fault_effects
 
 lock: .venv/.ready  ## write requirements.lock anew from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header -o requirements.lock

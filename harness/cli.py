@@ -211,29 +211,32 @@ def analyze(folder: Annotated[Path, typer.Argument(help="A run's folder, e.g. re
 def doctor(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is left, change nothing.")] = False,
 ) -> int:
-    """Find what dead runs left on the engine (containers, networks, volumes, faults) and heal it.
+    """Find what dead runs left on the engine (faults, containers, networks, volumes, routes) and heal it.
 
     With --dry-run the exit code is 1 if anything was found.
     """
     from harness.runtime.docker import DockerRuntime
     from harness.runtime.engine import connect
-    from harness.runtime.janitor import describe, find_remains, heal
+    from harness.runtime.janitor import describe, find_remains, find_strays, heal
 
     client = connect()
     remains = find_remains(client)
     for one in (r for r in remains if r.alive):
         _say(f"run {one.run_id} ({one.topology}) is alive: left alone; `harness down {one.run_id}` ends it")
     dead = [r for r in remains if not r.alive]
-    if not dead:
-        _say("nothing is left of any dead run")
-        return 0
     for one in dead:
         _say(f"run {one.run_id} ({one.topology}) left:")
         for line in describe(client, one):
             _say(f"  {line}")
+    image = DockerRuntime(client).ensure_images(["agent"], lambda what, state: _say(f"{what}: {state}"))["agent"]
+    strays = find_strays(client, image, heal=not dry_run)
+    for line in strays:
+        _say(f"left on the host: {line}")
+    if not dead and not strays:
+        _say("nothing is left of any dead run")
+        return 0
     if dry_run:
         return 1
-    image = DockerRuntime(client).ensure_images(["agent"], lambda what, state: _say(f"{what}: {state}"))["agent"]
     for one in dead:
         for line in heal(client, one, image):
             _say(f"  {line}")

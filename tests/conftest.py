@@ -15,7 +15,7 @@ from harness.runtime.engine import ensure_engine
 from harness.runtime.images import BASE_IMAGE
 
 ROOT = Path(__file__).resolve().parents[1]
-IMAGES = ["agent", "storage", "database", "workbench", "load_balancer", "client"]
+IMAGES = ["agent", "storage", "database", "patroni", "etcd", "workbench", "load_balancer", "client"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

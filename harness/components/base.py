@@ -12,6 +12,8 @@ from harness.core.specs import ContainerSpec, NodeContext
 __all__ = [
     "CLIENT_HOST",
     "DATABASE_HOST",
+    "DATABASE_PROXY_HOST",
+    "ETCD_FIRST_HOST",
     "LOAD_BALANCER_HOST",
     "SECRETS",
     "STORAGE_HOST",
@@ -27,11 +29,22 @@ LOAD_BALANCER_HOST: Final = 5
 WORKBENCH_FIRST_HOST: Final = 11
 """Node i is at 11 + i, up to nine of them: `core.model.Workbench.nodes` has the same bound."""
 DATABASE_HOST: Final = 20
+"""The only server, or the first of up to five: `core.model.Patroni.nodes` has the same bound."""
+DATABASE_PROXY_HOST: Final = 25
 STORAGE_HOST: Final = 30
+ETCD_FIRST_HOST: Final = 50
 CLIENT_HOST: Final = 100
 
 #: Names of the secrets that are generated for each run.
-SECRETS: Final = ("HUB_COOKIE_SECRET", "CONFIGPROXY_AUTH_TOKEN", "DB_PASSWORD", "USER_PASSWORD")
+SECRETS: Final = (
+    "HUB_COOKIE_SECRET",
+    "CONFIGPROXY_AUTH_TOKEN",
+    "DB_PASSWORD",
+    "DB_ADMIN_PASSWORD",
+    "DB_REPLICATION_PASSWORD",
+    "USER_PASSWORD",
+    "TLS_SECRET",
+)
 
 
 def generate_secrets() -> dict[str, str]:
@@ -47,8 +60,8 @@ class Component(Protocol):
     """What a module of this package offers for its product."""
 
     @property
-    def IMAGE(self) -> str:  # noqa: N802 - a constant of the module
-        """The folder in `harness/images`."""
+    def IMAGES(self) -> tuple[str, ...]:  # noqa: N802 - a constant of the module
+        """The folders in `harness/images`."""
         ...
 
     def names(self, topology: Topology) -> tuple[str, ...]:

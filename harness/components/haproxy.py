@@ -7,12 +7,16 @@ from typing import Final
 
 from harness.components import jupyterhub
 from harness.components.base import LOAD_BALANCER_HOST
+from harness.components.certificates import certificates
+from harness.components.hops import Hop, hop, link_containers
 from harness.core.model import LoadBalancer, Role, Topology
 from harness.core.specs import ContainerSpec, NodeContext, ReadyProbe
+from harness.core.tls import AUTHORITY_PATH, EXPIRED_PATH, SERVED_PATH, TLS_PORT
 
-__all__ = ["CONFIG_PATH", "IMAGE", "NAME", "PORT", "config", "containers", "names"]
+__all__ = ["CONFIG_PATH", "IMAGE", "IMAGES", "NAME", "PORT", "authority", "config", "containers", "entrance", "names"]
 
 IMAGE: Final = "load_balancer"
+IMAGES: Final = (IMAGE,)
 NAME: Final = "load-balancer"
 PORT: Final = 80
 CONFIG_PATH: Final = "/etc/haproxy/haproxy.cfg"
@@ -48,7 +52,7 @@ defaults
   retries 2
 
 frontend platform
-  bind :{port}
+  bind :{port}{tls}
   default_backend workbench
 
 backend workbench
@@ -61,15 +65,24 @@ backend workbench
 {servers}
 """
 
+# Only http/1.1: with http/2, which HAProxy 2.6 offers nobody by itself either, a websocket is a stream among others and
+# no connection of its own. Nodes learn from the header that links and cookies are for https.
+_TLS: Final = f""" ssl crt {SERVED_PATH} ssl-min-ver TLSv1.2 alpn http/1.1
+  http-request set-header X-Forwarded-Proto https"""
 
-def config(balancer: LoadBalancer, nodes: Mapping[str, str]) -> str:
-    """HAProxy's configuration for `nodes`: name -> IPv4 address.
 
-    Addresses rather than names: HAProxy resolves names at its start and refuses to start where one is missing.
+def config(balancer: LoadBalancer, nodes: Mapping[str, str], checks: Mapping[str, str] | None = None) -> str:
+    """HAProxy's configuration for `nodes`: name -> IPv4 address, with a port where it is not the proxy's own.
+
+    `checks` has the port of a node's health check where that is not the product's own. Addresses rather than names:
+    HAProxy resolves names at its start and refuses to start where one is missing.
     """
-    servers = [f"  server {name} {address}:{jupyterhub.PROXY_PORT} check" for name, address in nodes.items()]
+    wholes = {name: way if ":" in way else f"{way}:{jupyterhub.PROXY_PORT}" for name, way in nodes.items()}
+    ports = {name: f" port {port}" for name, port in (checks or {}).items()}
+    servers = [f"  server {name} {way} check{ports.get(name, '')}" for name, way in wholes.items()]
     return _CONFIG.format(
-        port=PORT,
+        port=entrance(balancer)[1],
+        tls=_TLS if balancer.tls else "",
         check_path=jupyterhub.ACTIVE_PATH,
         check_port=jupyterhub.ACTIVE_PORT,
         interval=_milliseconds(balancer.check_interval_s),
@@ -80,6 +93,16 @@ def config(balancer: LoadBalancer, nodes: Mapping[str, str]) -> str:
     )
 
 
+def entrance(balancer: LoadBalancer) -> tuple[str, int]:
+    """The scheme by which people come, and the port; it is the scheme's own, so no address has to name it."""
+    return ("https", TLS_PORT) if balancer.tls else ("http", PORT)
+
+
+def authority(topology: Topology, context: NodeContext) -> str:
+    """What clients verify the balancer with, as text in PEM; empty where it does not speak TLS."""
+    return _certificate_files(topology, context).get(AUTHORITY_PATH, "")
+
+
 def names(_topology: Topology) -> tuple[str, ...]:
     """One balancer."""
     return (NAME,)
@@ -87,20 +110,39 @@ def names(_topology: Topology) -> tuple[str, ...]:
 
 def containers(topology: Topology, context: NodeContext) -> tuple[ContainerSpec, ...]:
     """The balancer; it starts when every node is ready, so that its own readiness is the platform's."""
-    nodes = {node.name: context.address(node.host_number) for node in jupyterhub.containers(topology, context)}
+    nodes, checks = dict[str, str](), dict[str, str]()
+    for number, node in enumerate(jupyterhub.containers(topology, context)):
+        direct = [Hop(node.name, node.host_number, port) for port in jupyterhub.PORTS]
+        ends = (Role.LOAD_BALANCER, 0), (Role.WORKBENCH, number)
+        ways = [hop(topology, *ends, hop_, service) for service, hop_ in enumerate(direct)]
+        nodes[node.name] = context.address(ways[0].host_number)
+        if ways != direct:
+            nodes[node.name] += f":{ways[0].port}"
+            checks[node.name] = str(ways[1].port)
     return (
         ContainerSpec(
             name=NAME,
             role=Role.LOAD_BALANCER,
             image=IMAGE,
             host_number=LOAD_BALANCER_HOST,
-            files={CONFIG_PATH: config(topology.load_balancer, nodes)},
-            depends_on=tuple(nodes),
+            files={
+                CONFIG_PATH: config(topology.load_balancer, nodes, checks),
+                **_certificate_files(topology, context),
+            },
+            depends_on=(*nodes, *link_containers(topology, Role.LOAD_BALANCER, Role.WORKBENCH)),
             ready=ReadyProbe(
                 argv=("/usr/local/bin/ready", "/hub/login"), proves="the log-in page comes through the balancer"
             ),
         ),
     )
+
+
+def _certificate_files(topology: Topology, context: NodeContext) -> dict[str, str]:
+    """The expired one too, so that a fault needs no key of its own."""
+    if not topology.load_balancer.tls:
+        return {}
+    made = certificates(context, context.address(LOAD_BALANCER_HOST), NAME)
+    return {SERVED_PATH: made.served, EXPIRED_PATH: made.expired, AUTHORITY_PATH: made.authority}
 
 
 def _milliseconds(seconds: float) -> str:

@@ -4,19 +4,34 @@ from __future__ import annotations
 
 from typing import Final
 
-from harness.components import ganesha, postgresql
+from harness.components import databases, ganesha
 from harness.components.base import WORKBENCH_FIRST_HOST, pick
+from harness.components.hops import link_containers
 from harness.core.model import Role, Topology
 from harness.core.specs import ContainerSpec, NodeContext, ReadyProbe
 
-__all__ = ["ACTIVE_PATH", "ACTIVE_PORT", "ACTIVE_PROBE", "IMAGE", "LOG_IN_PATH", "PROXY_PORT", "containers", "names"]
+__all__ = [
+    "ACTIVE_PATH",
+    "ACTIVE_PORT",
+    "ACTIVE_PROBE",
+    "IMAGE",
+    "IMAGES",
+    "LOG_IN_PATH",
+    "PORTS",
+    "PROXY_PORT",
+    "containers",
+    "names",
+]
 
 IMAGE: Final = "workbench"
+IMAGES: Final = (IMAGE,)
 PROXY_PORT: Final = 8000
 LOG_IN_PATH: Final = "/hub/login"
 #: Answers 200 on the node that holds the lock and serves, 503 or nothing on the others.
 ACTIVE_PORT: Final = 8002
 ACTIVE_PATH: Final = "/active"
+#: Where a balancer reaches a node: what people want, and the health check.
+PORTS: Final = (PROXY_PORT, ACTIVE_PORT)
 
 #: Resolves `workbench[active]`: run in each node, it exits 0 exactly on the active one. urlopen raises for a 503.
 ACTIVE_PROBE: Final = (
@@ -48,6 +63,9 @@ def _node(topology: Topology, context: NodeContext, index: int, name: str) -> Co
             "NODE_NAME": name,
             "HUB_MODE": workbench.mode,
             "TAKEOVER": workbench.takeover,
+            "PEERS": " ".join(
+                context.address(WORKBENCH_FIRST_HOST + other) for other in range(workbench.nodes) if other != index
+            ),
             "STANDBY_POLL_S": str(workbench.standby_poll_s),
             "LEASE_TTL_S": str(workbench.lease_ttl_s),
             "DB_KEEPALIVES_IDLE_S": str(database.keepalives_idle_s),
@@ -55,18 +73,23 @@ def _node(topology: Topology, context: NodeContext, index: int, name: str) -> Co
             "DB_KEEPALIVES_COUNT": str(database.keepalives_count),
             "DB_TCP_USER_TIMEOUT_MS": str(database.user_timeout_s * 1000),
             "SESSION_START": workbench.session_start,
-            "HOMES_SERVER": f"{ganesha.NAME}:{ganesha.EXPORT}",
+            **ganesha.way(topology, index),
             "HOMES_CLIENT": workbench.homes_client,
         },
         secrets={
-            "HUB_DB_URL": postgresql.url(context),
+            "HUB_DB_URL": databases.url(topology, context, index),
             **pick(context.secrets, "HUB_COOKIE_SECRET", "CONFIGPROXY_AUTH_TOKEN", "USER_PASSWORD"),
         },
         # The homes are mounted inside the node, so that cutting the node off cuts its storage too.
         capabilities=("SYS_ADMIN",),
         devices=("/dev/fuse",),
         security_options=("apparmor=unconfined", "seccomp=unconfined"),
-        depends_on=(*postgresql.names(topology), *ganesha.names(topology)),
+        depends_on=(
+            databases.gate(topology),
+            *ganesha.names(topology),
+            *link_containers(topology, Role.WORKBENCH, Role.DATABASE),
+            *link_containers(topology, Role.WORKBENCH, Role.STORAGE),
+        ),
         ready=ReadyProbe(
             argv=("/usr/local/bin/ready",), proves="the node serves, or stands by, with its homes mounted"
         ),

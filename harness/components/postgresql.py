@@ -2,40 +2,73 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from harness.components.base import DATABASE_HOST, pick
-from harness.core.model import Database, Role, Topology
+from harness.components.hops import Hop, hop
+from harness.core.model import PostgresServer, Role, Topology
 from harness.core.specs import ContainerSpec, Mount, NodeContext, ReadyProbe
 
-__all__ = ["IMAGE", "NAME", "containers", "names", "settings", "url"]
+__all__ = [
+    "DATABASE",
+    "IMAGE",
+    "IMAGES",
+    "MAX_CONNECTIONS",
+    "NAME",
+    "PORTS",
+    "USER",
+    "containers",
+    "gate",
+    "names",
+    "parameters",
+    "settings",
+    "url",
+]
 
 IMAGE: Final = "database"
+IMAGES: Final = (IMAGE,)
 NAME: Final = "database"
 _PORT: Final = 5432
-_DATABASE: Final = "hub"
-_USER: Final = "hub"
+#: Where it is reached, in the order of a link's listeners.
+PORTS: Final = (_PORT,)
+#: What the hub uses.
+DATABASE: Final = "hub"
+USER: Final = "hub"
+MAX_CONNECTIONS: Final = 200
+_SERVER: Final = Hop(NAME, DATABASE_HOST, _PORT)
 
 
-def url(context: NodeContext) -> str:
-    """How the hub reaches its database; holds the password."""
-    return f"postgresql://{_USER}:{context.secrets['DB_PASSWORD']}@{NAME}:{_PORT}/{_DATABASE}"
+def url(topology: Topology, context: NodeContext, node: int, direct: Hop = _SERVER) -> str:
+    """How the hub of a node reaches its database, which is at `direct`; holds the password."""
+    way = hop(topology, (Role.WORKBENCH, node), (Role.DATABASE, 0), direct)
+    return f"postgresql://{USER}:{context.secrets['DB_PASSWORD']}@{way.name}:{way.port}/{DATABASE}"
 
 
-def settings(database: Database) -> tuple[str, ...]:
-    """The server's arguments: how soon it gives up a client that is gone, and with it that client's lock."""
-    values = {
+def parameters(database: PostgresServer) -> Mapping[str, int]:
+    """What every server is told, alone or in a cluster: how soon it gives up a client that is gone, and with it that
+    client's lock."""
+    return {
         "tcp_keepalives_idle": database.keepalives_idle_s,
         "tcp_keepalives_interval": database.keepalives_interval_s,
         "tcp_keepalives_count": database.keepalives_count,
         "tcp_user_timeout": database.user_timeout_s * 1000,  # in milliseconds, unlike the others
     }
-    return tuple(word for name, value in values.items() for word in ("-c", f"{name}={value}"))
+
+
+def settings(database: PostgresServer) -> tuple[str, ...]:
+    """The server's arguments."""
+    return tuple(word for name, value in parameters(database).items() for word in ("-c", f"{name}={value}"))
 
 
 def names(_topology: Topology) -> tuple[str, ...]:
     """One server."""
     return (NAME,)
+
+
+def gate(_topology: Topology) -> str:
+    """The container that the nodes of the platform connect to."""
+    return NAME
 
 
 def containers(topology: Topology, context: NodeContext) -> tuple[ContainerSpec, ...]:
@@ -47,9 +80,9 @@ def containers(topology: Topology, context: NodeContext) -> tuple[ContainerSpec,
             image=IMAGE,
             host_number=DATABASE_HOST,
             command=settings(topology.database),
-            environment={"DB_NAME": _DATABASE, "DB_USER": _USER},
+            environment={"DB_NAME": DATABASE, "DB_USER": USER},
             secrets=pick(context.secrets, "DB_PASSWORD"),
-            mounts=(Mount(volume="database", path="/var/lib/postgresql/data"),),
+            mounts=(Mount(volume="database", path="/var/lib/postgresql/data", size_mb=topology.database.size_mb),),
             ready=ReadyProbe(argv=("/usr/local/bin/ready",), proves="a durable write is acknowledged over TCP"),
         ),
     )

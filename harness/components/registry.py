@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
-from harness.components import client, ganesha, haproxy, jupyterhub, postgresql
+from harness.components import client, databases, ganesha, haproxy, jupyterhub, patroni, postgresql, toxiproxy
 from harness.components.base import Component
 from harness.core.model import Role, Topology
+from harness.core.preload import CLOCK_ENVIRONMENT, CLOCK_IMAGES
 from harness.core.specs import ContainerSpec, NodeContext
 
 __all__ = [
@@ -29,6 +31,7 @@ COMPONENTS: Final[Mapping[str, Component]] = MappingProxyType(
         "haproxy": haproxy,
         "jupyterhub": jupyterhub,
         "nfs-ganesha": ganesha,
+        "patroni": patroni,
         "postgresql": postgresql,
     }
 )
@@ -36,21 +39,38 @@ COMPONENTS: Final[Mapping[str, Component]] = MappingProxyType(
 MEMBER_PROBES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = MappingProxyType(
     {
         ("jupyterhub", "active"): jupyterhub.ACTIVE_PROBE,
+        ("patroni", "primary"): patroni.PRIMARY_PROBE,
+    }
+)
+#: Product -> the ports on which it is reached by other roles, in the order in which its callers count them.
+PORTS: Final[Mapping[str, tuple[int, ...]]] = MappingProxyType(
+    {
+        "jupyterhub": jupyterhub.PORTS,
+        "nfs-ganesha": ganesha.PORTS,
+        "patroni": patroni.PORTS,
+        "postgresql": postgresql.PORTS,
     }
 )
 #: Product of the storage -> the command that reads the users' saves back.
 READBACKS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({"nfs-ganesha": ganesha.READBACK})
 
 
-def plan(topology: Topology, context: NodeContext) -> tuple[ContainerSpec, ...]:
-    """Every container of the topology and the load client, each after those it depends on."""
+def plan(topology: Topology, context: NodeContext, *, clock_roles: Collection[Role] = ()) -> tuple[ContainerSpec, ...]:
+    """Every container of the topology and the load client, each after those it depends on.
+
+    Those of `clock_roles` get a wall clock that a fault can set, where their image has what it takes.
+    """
     parts = (*_components(topology).values(), client)
-    return tuple(spec for part in parts for spec in part.containers(topology, context))
+    specs = tuple(spec for part in parts for spec in part.containers(topology, context))
+    reached = _as_links_see_them(topology, specs)
+    links = (toxiproxy.container(link, context, reached, PORTS[_product(topology, link.to)]) for link in topology.links)
+    return tuple(_with_clock(spec) if spec.role in clock_roles else spec for spec in (*links, *specs))
 
 
 def images(topology: Topology) -> tuple[str, ...]:
     """The images that `plan` needs, each once."""
-    return tuple(dict.fromkeys(part.IMAGE for part in (*_components(topology).values(), client)))
+    parts = [image for part in (*_components(topology).values(), client) for image in part.IMAGES]
+    return tuple(dict.fromkeys([*(toxiproxy.IMAGE for _ in topology.links), *parts]))
 
 
 def members(topology: Topology, role: Role) -> tuple[str, ...]:
@@ -61,13 +81,7 @@ def members(topology: Topology, role: Role) -> tuple[str, ...]:
 def member_probe(topology: Topology, role: Role, word: str) -> tuple[str, ...] | None:
     """The command that, run in each member of a role, exits 0 exactly where `word` applies, as in `database[primary]`;
     None where the product has one member only, which is then always meant."""
-    product = {
-        Role.LOAD_BALANCER: topology.load_balancer.product,
-        Role.WORKBENCH: topology.workbench.product,
-        Role.DATABASE: topology.database.product,
-        Role.STORAGE: topology.storage.product,
-    }[role]
-    return MEMBER_PROBES.get((product, word))
+    return MEMBER_PROBES.get((_product(topology, role), word))
 
 
 def readback(topology: Topology) -> tuple[str, tuple[str, ...]]:
@@ -78,9 +92,32 @@ def readback(topology: Topology) -> tuple[str, tuple[str, ...]]:
     return members(topology, Role.STORAGE)[0], READBACKS[topology.storage.product]
 
 
-def entrance(topology: Topology) -> tuple[str, int, str]:
-    """Where a person's browser goes: a container, its port and the path of the log-in page."""
-    return members(topology, Role.LOAD_BALANCER)[0], haproxy.PORT, jupyterhub.LOG_IN_PATH
+def entrance(topology: Topology) -> tuple[str, str, int, str]:
+    """Where a person's browser goes: by which scheme, a container, its port and the path of the log-in page."""
+    scheme, port = haproxy.entrance(topology.load_balancer)
+    return scheme, members(topology, Role.LOAD_BALANCER)[0], port, jupyterhub.LOG_IN_PATH
+
+
+def _as_links_see_them(topology: Topology, specs: Sequence[ContainerSpec]) -> list[ContainerSpec]:
+    """Where one container takes the connections for all databases, it stands for their role."""
+    gate = databases.gate(topology)
+    others = (spec for spec in specs if spec.name == gate or spec.role != Role.DATABASE)
+    return [replace(spec, role=Role.DATABASE) if spec.name == gate else spec for spec in others]
+
+
+def _with_clock(spec: ContainerSpec) -> ContainerSpec:
+    if spec.image not in CLOCK_IMAGES:
+        return spec
+    return replace(spec, environment={**spec.environment, **CLOCK_ENVIRONMENT})
+
+
+def _product(topology: Topology, role: Role) -> str:
+    return {
+        Role.LOAD_BALANCER: topology.load_balancer.product,
+        Role.WORKBENCH: topology.workbench.product,
+        Role.DATABASE: topology.database.product,
+        Role.STORAGE: topology.storage.product,
+    }[role]
 
 
 def _components(topology: Topology) -> dict[Role, Component]:

@@ -25,6 +25,8 @@ class Mount:
 
     volume: str
     path: str
+    size_mb: int = 0
+    """MiB of a file system of its own, which disk faults need; 0 for a plain volume, a folder of the engine's disk."""
 
 
 @dataclass(frozen=True, kw_only=True)

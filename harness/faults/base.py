@@ -66,6 +66,8 @@ class FaultKind(ABC):
     roles: ClassVar[frozenset[Role]] = frozenset()
     """Which roles it may hit; empty: any."""
     peer: ClassVar[Peer] = Peer.NONE
+    preloads_clock: ClassVar[bool] = False
+    """Whether the containers of the role it hits must be started with a clock that can be set (`core.preload`)."""
 
     def refusal(self, topology: Topology, fault: Fault) -> str:  # noqa: ARG002 - most kinds fit every topology
         """Why this fault can't be done to this topology, for the person who wrote it; empty if it can."""

@@ -10,6 +10,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from harness.errors import HarnessError
+from harness.faults.host_balancer import Balancer
+from harness.faults.host_clocks import Clocks
+from harness.faults.host_cluster import Cluster
+from harness.faults.host_filters import Filters
+from harness.faults.host_limits import Limits, Storage
+from harness.faults.host_traffic import Traffic
+from harness.faults.host_volumes import Volumes
 
 __all__ = ["ContainerState", "GuardError", "Host", "Links", "Machines", "ProcessState", "Processes"]
 
@@ -38,6 +45,8 @@ class ContainerState:
     """The kernel says that every process of its control group is frozen."""
     address: str
     """Its IPv4 address on the run's network; empty if it does not run."""
+    oom_killed: bool = False
+    """The engine says that the kernel killed some of it, since its last start, because memory ran out."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +68,20 @@ class Machines(Protocol):
         """One of the run's containers. Raises `GuardError` if it is not the run's."""
         ...
 
+    def there(self, name: str) -> ContainerState | None:
+        """As `look`, or None where there is no such container any more."""
+        ...
+
     def start(self, container_id: str) -> None:
         """Start a container that does not run; one that runs, or is gone for good, is fine."""
         ...
 
     def stop(self, container_id: str) -> None:
         """Shut a container down in an orderly way and wait until it is; one that does not run is fine."""
+        ...
+
+    def restart(self, container_id: str) -> None:
+        """Shut a container down in an orderly way and start it at once; one that is gone for good is fine."""
         ...
 
     def pause(self, container_id: str) -> None:
@@ -87,6 +104,10 @@ class Processes(Protocol):
         """SIGKILL, if it is still that very process."""
         ...
 
+    def terminate(self, pid: int, start_ticks: int) -> None:
+        """SIGTERM, if it is still that very process."""
+        ...
+
     def freeze(self, pid: int, start_ticks: int) -> None:
         """SIGSTOP, if it is still that very process."""
         ...
@@ -96,10 +117,30 @@ class Processes(Protocol):
         ...
 
     def find(self, container_pid: int, name: str) -> Sequence[ProcessState]:
-        """The processes called `name` in the PID namespace of a container, without those whose parent is one too.
+        """The processes called `name` in the PID namespace of a container, without those whose parent is one too;
+        the one that has run longest first.
 
-        `name` is the process's own (comm), or the last part of the path of its program or script.
+        `name` is the process's own (comm), or the last part of the path of its program or of an interpreter's script.
         """
+        ...
+
+    def workers(self, container_pid: int, name: str) -> Sequence[ProcessState]:
+        """The others: those called `name` whose parent is one too."""
+        ...
+
+    def await_named(
+        self, container_pid: int, name: str, limit_s: float, *, workers: bool = False
+    ) -> Sequence[ProcessState]:
+        """As `find`, or `workers`, but waits up to `limit_s` until there is one."""
+        ...
+
+    def titled(self, container_pid: int, pattern: str) -> Sequence[ProcessState]:
+        """The processes in the PID namespace of a container whose whole command line, as `ps` shows it, begins with
+        something that matches the regular expression."""
+        ...
+
+    def names(self, container_pid: int) -> Sequence[str]:
+        """Every name under which `find` finds something in the PID namespace of a container."""
         ...
 
     def look(self, pid: int, start_ticks: int) -> ProcessState | None:
@@ -139,3 +180,27 @@ class Host(Protocol):
 
     @property
     def links(self) -> Links: ...
+
+    @property
+    def filters(self) -> Filters: ...
+
+    @property
+    def traffic(self) -> Traffic: ...
+
+    @property
+    def limits(self) -> Limits: ...
+
+    @property
+    def storage(self) -> Storage: ...
+
+    @property
+    def cluster(self) -> Cluster: ...
+
+    @property
+    def volumes(self) -> Volumes: ...
+
+    @property
+    def balancer(self) -> Balancer: ...
+
+    @property
+    def clocks(self) -> Clocks: ...

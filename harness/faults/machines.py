@@ -7,7 +7,7 @@ from typing import ClassVar
 from harness.faults.base import Aim, Evidence, FaultKind, State
 from harness.faults.host import ContainerState, GuardError, Host
 
-__all__ = ["Kill", "Pause", "Stop", "guard_own_machine"]
+__all__ = ["Kill", "Pause", "Restart", "Stop", "back", "guard_own_machine", "machine_state"]
 
 
 def guard_own_machine(container: ContainerState) -> None:
@@ -92,6 +92,28 @@ class Stop(Kill):
 
     def inject(self, host: Host, state: State) -> None:
         host.machines.stop(state["id"])
+
+
+class Restart(Kill):
+    """The machine is rebooted: shut down in an orderly way and started at once.
+
+    The effect is a new incarnation; what comes back by itself at a boot does. Undo only makes sure that it runs.
+    """
+
+    kind: ClassVar[str] = "restart"
+    summary: ClassVar[str] = "the machine is shut down in an orderly way and started again at once"
+
+    def inject(self, host: Host, state: State) -> None:
+        host.machines.restart(state["id"])
+
+    def confirm(self, host: Host, state: State) -> Evidence:
+        return back(host, state)
+
+    def confirm_recovery(self, host: Host, state: State) -> Evidence:
+        container = host.machines.there(state["container"])
+        if container is None:
+            return Evidence(True, "the machine has gone since")
+        return Evidence(container.running, f"engine says {container.status}, process {container.pid}")
 
 
 class Pause(FaultKind):

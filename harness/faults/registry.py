@@ -7,16 +7,52 @@ from types import MappingProxyType
 
 from harness.core.rules import FaultRules
 from harness.faults.base import FaultKind
+from harness.faults.certificates import CertificateExpiry
+from harness.faults.clocks import ClockSkew
+from harness.faults.database import Failover, KillConnections
+from harness.faults.disks import DiskFull, IoSlow, IoStall, ReadOnly
 from harness.faults.links import Isolate
-from harness.faults.machines import Kill, Pause, Stop
+from harness.faults.machines import Kill, Pause, Restart, Stop
+from harness.faults.packets import Dns, Loss, Partition
+from harness.faults.processes import Crash, Freeze
+from harness.faults.resources import Cpu, Memory
+from harness.faults.stale import Stale
+from harness.faults.storage import NfsHang, NfsRestart
+from harness.faults.switchover import Switchover
+from harness.faults.traffic import Bandwidth, Jitter, Latency, Reset, SlowClose
 
 __all__ = ["FAULTS", "RULES"]
 
 _KINDS: tuple[FaultKind, ...] = (
     Kill(),
     Stop(),
+    Restart(),
     Pause(),
+    Crash(),
+    Freeze(),
+    Cpu(),
+    Memory(),
+    Failover(),
+    KillConnections(),
+    Switchover(),
+    NfsHang(),
+    NfsRestart(),
+    DiskFull(),
+    ReadOnly(),
+    IoStall(),
+    IoSlow(),
+    Stale(),
     Isolate(),
+    Partition(),
+    Loss(),
+    Dns(),
+    CertificateExpiry(),
+    ClockSkew(),
+    Latency(),
+    Jitter(),
+    Bandwidth(),
+    Reset(),
+    SlowClose(),
 )
 
 #: Kind -> what carries it out.

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import errno
 import re
+import ssl
 
 import requests
 import websocket
@@ -93,6 +94,8 @@ def describe(error: BaseException) -> str:
     if isinstance(error, websocket.WebSocketBadStatusException):
         return f"{name}: {error.status_code}"
     cause = _innermost(error)
+    if isinstance(cause, ssl.SSLError):  # an OSError too, but its numbers are OpenSSL's own
+        return f"{name}: {getattr(cause, 'verify_message', '') or cause.reason or cause.strerror}"
     if isinstance(cause, OSError) and cause.errno is not None:
         return f"{name}: {errno.errorcode.get(cause.errno, cause.errno)}"
     if cause is not error:

@@ -7,6 +7,7 @@ a total deadline: the caller does both.
 from __future__ import annotations
 
 import json
+import os
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -19,10 +20,13 @@ import websocket
 
 from harness.load.failures import FAILURES, BadAnswer, CellFailed, NotLoggedIn, Refused, StartFailed
 
-__all__ = ["NODE_HEADER", "JupyterHubClient", "ServerState"]
+__all__ = ["AUTHORITY_VARIABLE", "NODE_HEADER", "JupyterHubClient", "ServerState"]
 
 #: The balancer names in every answer the node that gave it.
 NODE_HEADER = "X-Workbench-Node"
+
+#: The file with the authority that an https platform is verified with; the machine's own ones where it is not set.
+AUTHORITY_VARIABLE = "PLATFORM_AUTHORITY"
 
 _CONNECT_S = 5.0
 #: A single read; longer than JupyterHub's slow_spawn_timeout (10 s), for which it holds the answer to a start.
@@ -52,6 +56,9 @@ class JupyterHubClient:
         self._password = password
         self._http = requests.Session()
         self._http.trust_env = False  # a proxy of the environment is no part of the platform
+        authority = os.environ.get(AUTHORITY_VARIABLE)
+        self._http.verify = authority or True
+        self._tls = {"ca_certs": authority} if authority else {}
         self._socket: Any = None
         self.node = ""
         """The node that gave the last answer."""
@@ -181,13 +188,15 @@ class JupyterHubClient:
         self.disconnect()
         path = f"{self._own}api/kernels/{self.kernel_id}/channels"
         cookies = self._http.prepare_request(requests.Request("GET", self.base_url + path)).headers.get("Cookie")
-        url = f"ws://{urlsplit(self.base_url).netloc}{path}"
+        parts = urlsplit(self.base_url)
+        url = f"{'wss' if parts.scheme == 'https' else 'ws'}://{parts.netloc}{path}"
         try:
             self._socket = websocket.create_connection(
                 url,
                 timeout=_READ_S,
                 cookie=cookies,
                 origin=self.base_url,
+                sslopt=self._tls,
                 http_no_proxy=["*"],
                 redirect_limit=0,  # a redirect leads to a page of the hub, never to the kernel
             )

@@ -8,6 +8,7 @@ from harness.components.base import SECRETS
 from harness.components.registry import members, plan
 from harness.core.clock import to_ns
 from harness.core.model import Experiment, Fault, Topology
+from harness.core.names import link_name
 from harness.core.specs import ContainerSpec, NodeContext
 from harness.faults.base import Aim, State
 from harness.faults.registry import FAULTS
@@ -58,6 +59,7 @@ def _experiment(topology: Topology, experiment: Experiment) -> Iterator[str]:
     yield f"{experiment.name}: {load.users} people, steady for {experiment.steady_state_s:g} s, then"
     now_s = 0.0
     host = RehearsalHost(lambda: to_ns(now_s))
+    host.machines.links = {link_name(link.from_, link.to) for link in topology.links}
     states: dict[int, list[State]] = {}
     for act in time_line(experiment):
         now_s = act.at_s

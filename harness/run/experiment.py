@@ -19,7 +19,7 @@ from harness.core.model import Experiment, Topology
 from harness.run.artifacts import RunFolder
 from harness.run.interrupts import Interrupts
 from harness.run.orchestrator import Orchestrator, Watcher, new_run_id
-from harness.run.plan import check_memory
+from harness.run.plan import check_memory, clock_roles
 from harness.run.stage import Stage
 from harness.run.suite import SuiteEntry
 from harness.runtime.base import Runtime
@@ -91,7 +91,7 @@ def run_suite(
                 continue
             run_id = new_run_id()
             if stage is None or stage.closed:
-                stage = Stage(runtime, topology, run_id)
+                stage = Stage(runtime, topology, run_id, clock_roles=clock_roles(experiment))
             try:
                 entry = _run_on(
                     stage,
@@ -104,7 +104,7 @@ def run_suite(
                     argv=argv,
                     machine=machine,
                     interrupts=interrupts,
-                    keep_stage=index < len(experiments) - 1,
+                    keep_stage=any(clock_roles(other) == stage.clock_roles for other in experiments[index + 1 :][:1]),
                 )
             except BaseException:
                 stage.close()

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.components.registry import images
-from harness.core.model import Experiment, Topology
+from harness.core.model import Experiment, Role, Topology
 from harness.core.names import AGENT_ROLE
 from harness.errors import UsageError
+from harness.faults.registry import FAULTS
 from harness.load.deadlines import START_PROBE_DEADLINE_S
+from harness.spec.targets import parse_target
 
-__all__ = ["Act", "check_memory", "needed_images", "time_line"]
+__all__ = ["Act", "check_memory", "clock_roles", "needed_images", "time_line"]
 
 #: What one more session with its kernel costs, by how it was started; proportional set size, measured at 18 sessions a
 #: node: 132 MB a fresh interpreter each, 60 MB forked from the warm parent.
@@ -23,6 +25,8 @@ WARM_PARENT_BYTES: Mapping[str, int] = {"cold": 0, "prewarmed": 120_000_000}
 NODE_BYTES = 200_000_000
 SERVICES_BYTES = 300_000_000
 CLIENT_BYTES = 300_000_000
+#: Each database server beyond the first, with its Patroni (70 to 145 MiB) and a member of etcd (18 to 27 MiB).
+DATABASE_SERVER_BYTES = 180_000_000
 #: The page cache and everything else on the machine keep this share.
 USABLE_RATIO = 0.85
 
@@ -46,6 +50,11 @@ def time_line(experiment: Experiment) -> list[Act]:
     return sorted(acts)
 
 
+def clock_roles(experiment: Experiment) -> frozenset[Role]:
+    """Whose wall clock the experiment sets: their containers must be started for that."""
+    return frozenset(parse_target(f.target).role for f in experiment.faults if FAULTS[f.fault].preloads_clock)
+
+
 def needed_images(topology: Topology) -> list[str]:
     """Names of the images a run needs."""
     return [AGENT_ROLE, *images(topology)]
@@ -59,7 +68,8 @@ def check_memory(topology: Topology, experiment: Experiment, machine: Mapping[st
     # one that is kept alive, and one for each start that can be in flight until its deadline
     probe_sessions = 2 + int(START_PROBE_DEADLINE_S / experiment.load.start_probe_every_s)
     usable = machine["memory_bytes"] * USABLE_RATIO
-    platform = SERVICES_BYTES + CLIENT_BYTES + topology.workbench.nodes * node + probe_sessions * session
+    databases = (topology.size(Role.DATABASE) - 1) * DATABASE_SERVER_BYTES
+    platform = SERVICES_BYTES + databases + CLIENT_BYTES + topology.workbench.nodes * node + probe_sessions * session
     fits = max(0, int((usable - platform) // session))
     if experiment.load.users > fits:
         raise UsageError(

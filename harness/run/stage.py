@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.components.base import generate_secrets
 from harness.components.registry import plan
-from harness.core.model import Topology
+from harness.core.model import Role, Topology
 from harness.core.specs import ContainerSpec, NodeContext
 from harness.run.plan import needed_images
 from harness.runtime.base import Deployment, Peer, Progress, Runtime
@@ -20,8 +20,12 @@ CLIENT = "client"
 class Stage:
     """Nothing is made before `open`; `close` removes everything, however far it came."""
 
-    def __init__(self, runtime: Runtime, topology: Topology, run_id: str) -> None:
+    def __init__(
+        self, runtime: Runtime, topology: Topology, run_id: str, *, clock_roles: frozenset[Role] = frozenset()
+    ) -> None:
         self.topology = topology
+        self.clock_roles = clock_roles
+        """Whose wall clock can be set; it needs a library that nobody has for nothing."""
         self.run_id = run_id
         """Of the deployment: the label of its containers. Each experiment on it has a run of its own."""
         self.specs: Sequence[ContainerSpec] = ()
@@ -72,7 +76,7 @@ class Stage:
         secrets = generate_secrets()
         self._password = secrets["USER_PASSWORD"]
         context = NodeContext(run_id=self.run_id, subnet_prefix=deployment.subnet_prefix, secrets=secrets)
-        self.specs = plan(self.topology, context)
+        self.specs = plan(self.topology, context, clock_roles=self.clock_roles)
         deployment.start(self.specs, on_ready)
 
     def start_load(self, **load: Any) -> None:

@@ -34,14 +34,14 @@ def bring_up(runtime: DockerRuntime, topology: Topology, say: Callable[[str], No
     deployment = runtime.open(run_id, topology.name, keep=True)
     try:
         context = NodeContext(run_id=run_id, subnet_prefix=deployment.subnet_prefix, secrets=secrets)
-        container, port, path = entrance(topology)
+        scheme, container, port, path = entrance(topology)
         specs = [
             replace(spec, publish=(port,)) if spec.name == container else spec
             for spec in plan(topology, context)
             if spec.name != CLIENT
         ]
         deployment.start(specs, lambda spec, seconds: say(f"{spec.name} ready after {seconds:.1f} s"))
-        url = f"http://127.0.0.1:{deployment.published_port(container, port)}{path}"
+        url = f"{scheme}://127.0.0.1:{deployment.published_port(container, port)}{path}"
     except BaseException:
         deployment.stop_keeping()
         raise

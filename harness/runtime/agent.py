@@ -62,7 +62,8 @@ def start_agent(
             network="none",
             pid_mode="host",
             cgroupns="host",
-            cap_add=["KILL", "SYS_PTRACE", "SYS_ADMIN", "NET_ADMIN"],
+            cap_add=["KILL", "SYS_PTRACE", "SYS_ADMIN", "NET_ADMIN", "MKNOD", "DAC_READ_SEARCH"],
+            device_cgroup_rules=["b 7:* rwm", "c 10:237 rwm"],  # loop devices, and what gives them out
             security_opt=["apparmor=unconfined"],  # Docker's profile forbids signals to other containers
             stdin_open=True,
         )

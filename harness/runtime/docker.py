@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import ipaddress
+import logging
 import tarfile
 import threading
 import time
@@ -19,7 +20,7 @@ from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
 
 from harness.core.names import AGENT_ROLE, LABEL_ROLE, LABEL_RUN, LABEL_TOPOLOGY, container_name, resource_name
-from harness.core.specs import ContainerSpec
+from harness.core.specs import ContainerSpec, Mount
 from harness.errors import DeploymentError, RunError
 from harness.runtime.agent import start_agent, talk
 from harness.runtime.base import ExecResult, Progress
@@ -30,9 +31,12 @@ from harness.runtime.readiness import Serves
 
 __all__ = ["DockerDeployment", "DockerRuntime"]
 
+log = logging.getLogger(__name__)
+
 _API_VERSION = "1.41"  # of endpoint settings: they have not changed since
 _PARALLEL_STARTS = 8
 _STOP_AGENT_TIMEOUT_S = 30.0
+_MAKE_VOLUME_TIMEOUT_S = 60.0
 _LOG_TAIL_LINES = 40
 
 
@@ -166,6 +170,11 @@ class DockerDeployment:
         found["Config"] = config
         return found
 
+    def usage(self, name: str) -> Mapping[str, Any]:
+        """The engine's accounting of a container's processor and memory, as of now."""
+        found: Mapping[str, Any] = self._container(name).stats(stream=False)
+        return found
+
     def remove(self) -> None:
         if self._removed:
             return
@@ -213,13 +222,22 @@ class DockerDeployment:
             hint="`harness doctor` removes what dead runs left; HARNESS_ADDRESS_POOL names another pool",
         )
 
-    def _make_volume(self, name: str) -> str:
-        full = f"{resource_name(self.run_id)}-{name}"
+    def _make_volume(self, mount: Mount) -> str:
+        """A file system of its own where the mount asks for one and the agent can make it, else a plain volume."""
+        full = f"{resource_name(self.run_id)}-{mount.volume}"
         with self._volume_lock:
             if full not in self._volumes:
-                self._client.volumes.create(full, labels=self._labels)
+                options = self._own_file_system(full, mount.size_mb) if mount.size_mb else {}
+                self._client.volumes.create(full, labels=self._labels, driver="local", driver_opts=options)
                 self._volumes.add(full)
         return full
+
+    def _own_file_system(self, volume: str, size_mb: int) -> dict[str, str]:
+        made = self._agent.call("make_volume", volume=volume, size_mb=size_mb, timeout_s=_MAKE_VOLUME_TIMEOUT_S)
+        if not made["device"]:
+            log.warning("volume %s is a plain one, so disk faults are refused: %s", volume, made["why"])
+            return {}
+        return {"type": "ext4", "device": made["device"]}
 
     def _start_one(
         self, spec: ContainerSpec, waits: Sequence[Future[None]], on_ready: Callable[[ContainerSpec, float], None]
@@ -248,7 +266,7 @@ class DockerDeployment:
         if spec.command:
             container.with_command(list(spec.command))
         for mount in spec.mounts:
-            container.with_volume_mapping(self._make_volume(mount.volume), mount.path, "rw")
+            container.with_volume_mapping(self._make_volume(mount), mount.path, "rw")
         for path, text in spec.files.items():
             container.with_copy_into_container(text.encode(), path)
         for port in spec.publish:

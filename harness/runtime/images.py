@@ -3,6 +3,9 @@
 An image's tag is the hash of the base image and of every file of ours that goes into it, so that "already built" and
 "up to date" are the same question. (Debian's packages are what the distribution's release has on the day.) Builds of
 one image by several runs or users are serialised by a lock file on this machine.
+
+A folder may hold a `Dockerfile.published` beside its `Dockerfile`: the same image with the program taken out of one
+that its own project publishes. It is used where that can be pulled; elsewhere the program is built from its source.
 """
 
 from __future__ import annotations
@@ -23,10 +26,11 @@ from pathlib import Path
 import docker
 from docker.errors import APIError, ImageNotFound
 
+from harness.core.preload import CLOCK_IMAGES
 from harness.errors import ImageError
 from harness.runtime.base import Progress
 
-__all__ = ["BASE_IMAGE", "ImageBuilder", "content_tag", "context_files", "host_ca_files"]
+__all__ = ["BASE_IMAGE", "ImageBuilder", "content_tag", "context_files", "host_ca_files", "published_reference"]
 
 #: What every image starts from.
 BASE_IMAGE = "debian:bookworm-slim"
@@ -38,10 +42,14 @@ _IMAGES_ROOT = _PACKAGE_ROOT / "images"
 _PACKAGE_PARTS: Mapping[str, tuple[str, ...]] = {
     "agent": ("__init__.py", "errors.py", "core", "faults"),
     "client": ("__init__.py", "errors.py", "core", "load"),
+    # what a clock takes that a fault can set: `harness.core.preload`
+    **dict.fromkeys(CLOCK_IMAGES, ("images/own_clock.c",)),
 }
 #: Where Debian-like and Fedora-like machines keep the CA certificates their owner added.
 _CA_FOLDERS = (Path("/usr/local/share/ca-certificates"), Path("/etc/pki/ca-trust/source/anchors"))
 _PARALLEL_BUILDS = 3
+_DOCKERFILE = "Dockerfile"
+_FROM_PUBLISHED = "Dockerfile.published"
 
 
 def context_files(name: str) -> dict[str, bytes]:
@@ -67,6 +75,15 @@ def content_tag(files: Mapping[str, bytes], base_id: str) -> str:
     return digest.hexdigest()[:16]
 
 
+def published_reference(files: Mapping[str, bytes]) -> str:
+    """The published image that a build context can use instead of building its program; empty if there is none.
+
+    It is what the first stage of its `Dockerfile.published` starts from.
+    """
+    lines = files.get(_FROM_PUBLISHED, b"").decode().splitlines()
+    return next((line.split()[1] for line in lines if line.startswith("FROM ")), "")
+
+
 def host_ca_files() -> dict[str, bytes]:
     """The host's extra CA certificates. They go into builder stages only, never into a final image or into git."""
     return {
@@ -82,6 +99,8 @@ class ImageBuilder:
 
     def __init__(self, client: docker.DockerClient) -> None:
         self._client = client
+        self._no_registry = False
+        """A pull failed before: whatever else there is to pull is built at once."""
 
     def ensure(self, names: Sequence[str], progress: Progress) -> dict[str, str]:
         """Image id of each name, building what is missing, several at a time. Raises `ImageError`."""
@@ -104,13 +123,20 @@ class ImageBuilder:
             if found := self._find(BASE_IMAGE):
                 return found
             progress(BASE_IMAGE, "pulling")
-            try:
-                self._client.images.pull(BASE_IMAGE)
-            except (APIError, ImageNotFound) as error:
+            if error := self._pull(BASE_IMAGE):
                 progress(BASE_IMAGE, "no registry answers: making it with mmdebstrap")
-                self._bootstrap_base(str(error))
+                self._bootstrap_base(error)
             progress(BASE_IMAGE, "ready")
             return self._find(BASE_IMAGE) or ""
+
+    def _pull(self, reference: str) -> str:
+        """Why it could not be pulled; empty if it is there now."""
+        try:
+            self._client.images.pull(reference)
+        except APIError as error:  # the engine's own time limits make it quick where nobody answers: 5 s or less
+            self._no_registry = True
+            return str(error)
+        return ""
 
     def _bootstrap_base(self, pull_error: str) -> None:
         if os.geteuid() != 0 or not shutil.which("apt-get"):
@@ -138,16 +164,32 @@ class ImageBuilder:
         with _build_lock(reference):
             if found := self._find(reference):  # somebody else built it while we waited
                 return found
+            dockerfile = self._pick_dockerfile(name, files, progress)
             progress(name, "building")
-            self._build(name, reference, files)
+            self._build(name, reference, files, dockerfile)
             progress(name, "ready")
             return self._find(reference) or ""
 
-    def _build(self, name: str, reference: str, files: Mapping[str, bytes]) -> None:
+    def _pick_dockerfile(self, name: str, files: Mapping[str, bytes], progress: Progress) -> str:
+        published = published_reference(files)
+        if not published or self._no_registry:
+            return _DOCKERFILE
+        if self._find(published):
+            return _FROM_PUBLISHED
+        progress(name, f"pulling {published}")
+        return _DOCKERFILE if self._pull(published) else _FROM_PUBLISHED
+
+    def _build(self, name: str, reference: str, files: Mapping[str, bytes], dockerfile: str) -> None:
         output: list[str] = []
         try:
             events = self._client.api.build(
-                fileobj=_context_archive(files), custom_context=True, tag=reference, rm=True, forcerm=True, decode=True
+                fileobj=_context_archive(files),
+                custom_context=True,
+                dockerfile=dockerfile,
+                tag=reference,
+                rm=True,
+                forcerm=True,
+                decode=True,
             )
             for event in events:
                 output.append(event.get("stream", "") or event.get("error", ""))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import secrets
 import tarfile
 import time
 from contextlib import suppress
@@ -16,10 +17,13 @@ from harness.errors import RunError
 from harness.faults.journal import parse_entries
 from harness.faults.registry import FAULTS
 from harness.runtime.agent import JOURNAL_PATH, start_agent
+from harness.runtime.engine import ADDRESS_POOL
 
-__all__ = ["Remains", "describe", "end_run", "find_remains", "heal"]
+__all__ = ["Remains", "describe", "end_run", "find_remains", "find_strays", "heal"]
 
 _GONE_TIMEOUT_S = 60.0
+#: The engine makes a network in about 0.1 s.
+_BEING_MADE_S = 2.0
 
 
 @dataclass
@@ -103,6 +107,29 @@ def heal(client: docker.DockerClient, remains: Remains, agent_image: str) -> lis
         agent.close()
     _wait_until_gone(client, remains.run_id)
     return [*answer["undone"], *answer["removed"]]
+
+
+def find_strays(client: docker.DockerClient, agent_image: str, *, heal: bool) -> list[str]:
+    """A line for each bridge of the harness's pool, with its route, that no network of the engine stands behind: what
+    is left where an engine lost its state. With `heal` they are removed.
+
+    Raises `DeploymentError` or `PeerError` if the look through a short-lived agent fails.
+    """
+    run_id = secrets.token_hex(3)
+    labels = {LABEL_RUN: run_id, LABEL_TOPOLOGY: "none"}
+    agent = start_agent(client, agent_image, f"{resource_name(run_id)}-looker", labels)
+    try:
+        found = set(agent.call("strays", pool=ADDRESS_POOL, heal=False)["strays"])
+        if found:
+            # a network that is being made has its bridge a moment before the engine lists it
+            time.sleep(_BEING_MADE_S)
+            found &= set(agent.call("strays", pool=ADDRESS_POOL, heal=False)["strays"])
+        if found and heal:
+            agent.call("strays", pool=ADDRESS_POOL, heal=True)
+    finally:
+        agent.close()
+        _wait_until_gone(client, run_id)
+    return sorted(found)
 
 
 def end_run(client: docker.DockerClient, remains: Remains, agent_image: str) -> None:

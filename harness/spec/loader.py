@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.core.model import Experiment, Fault, Topology
+from harness.core.model import Experiment, Fault, Link, Patroni, Role, Topology
 from harness.core.rules import FaultRules, Peer
 from harness.errors import SpecError
 from harness.spec.document import Document, Loc, read
@@ -29,6 +29,8 @@ def load_topology(path: Path) -> Topology:
     document = read(path)
     topology = validate(Topology, document, own_keys=("name",))
     _check_nodes(document)
+    _check_patroni(document)
+    _check_links(document)
     document.raise_problems()
     assert topology is not None, "no problem was noted, so there is a topology"
     return dataclasses.replace(topology, name=path.stem)
@@ -115,6 +117,56 @@ def _check_nodes(document: Document) -> None:
         document.add(
             ("workbench", "nodes"), f"workbench.nodes is {nodes}, expected at least {least} for the mode {mode}"
         )
+
+
+def _check_patroni(document: Document) -> None:
+    """What the cluster's knobs say must not contradict each other; a knob of the wrong type was said to be so."""
+    database = _get(document.data, "database")
+    if _get(database, "product") != "patroni":
+        return
+    knobs: dict[str, Any] = {
+        field.name: value
+        for field in dataclasses.fields(Patroni)
+        if type(value := _get(database, field.name, field.default)) is type(field.default)
+    }
+    if knobs.get("synchronous") and knobs.get("nodes") == 1:
+        document.add(
+            ("database", "nodes"),
+            "database.nodes is 1 with database.synchronous true, expected at least 2: one server has no replica to "
+            "wait for; raise nodes, or say synchronous: false",
+        )
+    if knobs.get("synchronous_strict") and knobs.get("synchronous") is False:
+        document.add(
+            ("database", "synchronous_strict"),
+            "database.synchronous_strict is true with database.synchronous false, expected both true: there is no "
+            "replica that writes could wait for; say synchronous: true, or leave synchronous_strict out",
+        )
+    ttl_s, loop_s, retry_s = (knobs.get(key) for key in ("ttl_s", "loop_wait_s", "retry_timeout_s"))
+    if ttl_s and loop_s and retry_s and ttl_s < (least := loop_s + 2 * retry_s):
+        document.add(
+            ("database", "ttl_s") if "ttl_s" in database else ("database",),
+            f"database.ttl_s is {ttl_s} with loop_wait_s {loop_s} and retry_timeout_s {retry_s}, expected at least "
+            f"loop_wait_s + 2 x retry_timeout_s = {least}: a primary must have stepped down before its lease ends",
+        )
+
+
+def _check_links(document: Document) -> None:
+    """Each link must be between two roles that talk, and be there once."""
+    possible = [f"{source} to {target}" for source, target in Link.POSSIBLE]
+    first: dict[tuple[str, str], int] = {}
+    for index, link in enumerate(_as_list(_get(document.data, "links"))):
+        source, target = _get(link, "from"), _get(link, "to")
+        if source not in list(Role) or target not in list(Role):
+            continue  # said where the model was checked
+        here, what = ("links", index), f"links[{index}] is from {source} to {target}"
+        if source == target:
+            document.add((*here, "to"), f"{what}, expected two different roles: {listed(possible)}")
+        elif (Role(source), Role(target)) not in Link.POSSIBLE:
+            near = ", did you mean the other way round?" if (target, source) in Link.POSSIBLE else ""
+            document.add(here, f"{what}, which do not talk that way, expected {listed(possible)}{near}")
+        elif (source, target) in first:
+            document.add(here, f"{what}, expected it once: the first is links[{first[source, target]}]")
+        first.setdefault((source, target), index)
 
 
 def _check_faults(document: Document, rules: Mapping[str, FaultRules]) -> list[dict[str, Any]]:

@@ -9,23 +9,41 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from harness.core.constraints import Bounds
+from harness.core.constraints import Bounds, ByProduct
 from harness.spec.document import Loc
 
-__all__ = ["did_you_mean", "expected", "found", "keys", "listed", "nearest", "type_at", "where", "words"]
+__all__ = [
+    "did_you_mean",
+    "expected",
+    "found",
+    "in_file",
+    "keys",
+    "listed",
+    "nearest",
+    "products",
+    "type_at",
+    "where",
+    "words",
+]
 
 
 def keys(annotation: Any) -> list[str]:
     """The keys of a mapping that becomes a dataclass, in the order of its fields."""
-    return [field.name for field in dataclasses.fields(_bare(annotation))]
+    return [_key(field.name) for field in dataclasses.fields(_bare(annotation))]
 
 
 def type_at(root: Any, loc: Loc) -> Any:
-    """The annotation of what stands at `loc`. Raises `LookupError` where the model has no such place."""
+    """The annotation of what stands at `loc`, in which products are steps of their own, as pydantic has them.
+
+    Raises `LookupError` where the model has no such place.
+    """
     for step in loc:
         bare = _bare(root)
-        if dataclasses.is_dataclass(bare):
-            root = get_type_hints(bare, include_extras=True)[str(step)]
+        if choices := products(root):
+            root = choices[str(step)]
+        elif dataclasses.is_dataclass(bare):
+            hints = get_type_hints(bare, include_extras=True)
+            root = {_key(name): hint for name, hint in hints.items()}[str(step)]
         elif get_origin(bare) is tuple:
             root = get_args(bare)[0]
         elif get_origin(bare) is Mapping:
@@ -33,6 +51,18 @@ def type_at(root: Any, loc: Loc) -> Any:
         else:
             raise LookupError(step)
     return root
+
+
+def products(annotation: Any) -> dict[str, type]:
+    """Product -> class, where the annotation leaves the choice to the key `product`; else nothing."""
+    if get_origin(annotation) is Annotated and any(isinstance(extra, ByProduct) for extra in get_args(annotation)[1:]):
+        return ByProduct.classes(get_args(annotation)[0])
+    return {}
+
+
+def in_file(root: Any, loc: Loc) -> Loc:
+    """A place as it stands in the file: without the products that `type_at` has as steps."""
+    return tuple(step for index, step in enumerate(loc) if not products(type_at(root, loc[:index])))
 
 
 def words(annotation: Any) -> list[str]:
@@ -97,6 +127,11 @@ def did_you_mean(word: Any, choices: Iterable[str]) -> str:
     """`, did you mean X?`, or an empty text."""
     near = nearest(word, choices) if isinstance(word, str) else ""
     return f", did you mean {near}?" if near else ""
+
+
+def _key(field_name: str) -> str:
+    """A field that would be a word of Python's own has an underscore behind it, its key has none."""
+    return field_name.rstrip("_")
 
 
 def _bare(annotation: Any) -> Any:

@@ -10,7 +10,19 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from harness.spec.document import Document, Loc
-from harness.spec.schema import did_you_mean, expected, found, keys, listed, nearest, type_at, where, words
+from harness.spec.schema import (
+    did_you_mean,
+    expected,
+    found,
+    in_file,
+    keys,
+    listed,
+    nearest,
+    products,
+    type_at,
+    where,
+    words,
+)
 
 __all__ = ["validate", "validate_part"]
 
@@ -52,20 +64,33 @@ def validate_part(model: type[T], document: Document, at: Loc, data: Any) -> T |
 
 
 def _explain(model: Any, document: Document, detail: ErrorDetails, hidden: set[str]) -> None:
-    kind, loc, value = detail["type"], detail["loc"], detail["input"]
+    kind, loc, value = detail["type"], in_file(model, detail["loc"]), detail["input"]
     if kind == "unexpected_keyword_argument":
-        valid = [key for key in keys(type_at(model, loc[:-1])) if len(loc) > 1 or key not in hidden]
+        valid = [key for key in keys(type_at(model, detail["loc"][:-1])) if len(loc) > 1 or key not in hidden]
         near = nearest(str(loc[-1]), valid)
         rest = f"did you mean {near}?" if near else f"expected {listed(valid)}"
+        if owner := _product_with(model, detail["loc"]):
+            rest = f"which only product: {owner} has; say so, or leave the key out"
         document.add(loc, f"unknown key {where(loc)}, {rest}")
         return
-    annotation = type_at(model, loc)
+    annotation = type_at(model, detail["loc"])
     if kind == "missing":
         document.add(loc[:-1], f"missing key {where(loc)}, expected {_expected(annotation, loc, hidden)}")
+        return
+    if kind == "union_tag_invalid":
+        word, choices = value["product"], products(annotation)
+        what = f"{where(loc)}.product is {found(word)}, expected {listed(choices)}"
+        document.add((*loc, "product"), what + did_you_mean(word, choices))
         return
     what = f"{where(loc)} is {found(value)}" if loc else f"the file holds {found(value)}"
     hint = did_you_mean(value, words(annotation))
     document.add(loc, f"{what}, expected {_expected(annotation, loc, hidden)}{hint}")
+
+
+def _product_with(model: Any, loc: Loc) -> str:
+    """The other product that has the key at `loc`, which this one has not; empty if there is none."""
+    choices = products(type_at(model, loc[:-2])) if len(loc) > 1 else {}
+    return next((product for product, choice in choices.items() if loc[-1] in keys(choice)), "")
 
 
 def _expected(annotation: Any, loc: Loc, hidden: set[str]) -> str:

@@ -16,6 +16,7 @@ from harness.core.specs import NodeContext
 from harness.runtime.docker import DockerDeployment, DockerRuntime
 from harness.spec.loader import load_topology
 from tests.conftest import ROOT, eventually, left_of
+from tests.integration.rig import break_it, mend_it
 
 TOPOLOGY = load_topology(ROOT / "topologies/active-passive.yaml")
 NODES = ("workbench-0", "workbench-1")
@@ -105,19 +106,30 @@ def test_the_standby_takes_over_and_the_dead_node_comes_back_as_standby(
     assert active(platform) == [heir]
 
 
-def test_a_node_that_hung_is_fenced_when_it_wakes_up(platform: DockerDeployment, engine: docker.DockerClient) -> None:
+def test_a_node_that_hung_is_fenced_when_it_wakes_up(platform: DockerDeployment) -> None:
     (holder,) = active(platform)
     (heir,) = set(NODES) - {holder}
-    container = engine.containers.get(platform.container_name(holder))
-    container.pause()
+    break_it(platform, "pause", holder)
     try:
-        eventually(
-            lambda: platform.execute(heir, ACTIVE_PROBE).exit_code == 0, f"{heir} takes over from a hung node"
-        )
+        eventually(lambda: platform.execute(heir, ACTIVE_PROBE).exit_code == 0, f"{heir} takes over from a hung node")
     finally:
-        container.unpause()
+        mend_it(platform)
     # it never says again that it is active, and what its former self left is ended
     eventually(
         lambda: platform.execute(holder, ["pgrep", "-x", "jupyterhub"]).exit_code == 1, f"{holder} ends its hub", 10
     )
+    assert active(platform) == [heir]
+
+
+def test_a_holder_that_only_lost_its_way_to_the_database_makes_room(platform: DockerDeployment) -> None:
+    (holder,) = active(platform)
+    (heir,) = set(NODES) - {holder}
+    break_it(platform, "partition", holder, peers=["database"], options={"direction": "both", "how": "drop"})
+    try:
+        eventually(lambda: platform.execute(heir, ACTIVE_PROBE).exit_code == 0, f"{heir} takes over", limit_s=20)
+        # without asking its peer it would keep its sessions, and its place at the balancer, for hub_grace_s (15 s)
+        eventually(lambda: active(platform) == [heir], f"{holder} makes room", limit_s=5)
+    finally:
+        mend_it(platform)
+    eventually(lambda: platform.execute(holder, ["/usr/local/bin/ready"]).exit_code == 0, f"{holder} stands by")
     assert active(platform) == [heir]

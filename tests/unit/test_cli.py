@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from harness import cli
+from harness.core.model import Role, Topology
 from harness.errors import EngineUnavailable
 from harness.runtime.janitor import Remains
+from harness.spec import Catalog
 
 ROOT = Path(__file__).resolve().parents[2]
 GOOD_TOPOLOGY = (ROOT / "topologies/active-passive.yaml").read_text()
@@ -145,6 +147,55 @@ def test_list_and_validate_read_every_file(harness: Harness) -> None:
     assert "node-kill" in out
     assert harness("list", "--faults")[1].startswith("kill ")
     assert harness("validate")[0] == 0
+
+
+def test_a_dry_run_shows_every_experiment_with_every_command(harness: Harness) -> None:
+    code, out, _ = harness("run", "active-passive", "all", "--dry-run")
+    assert code == 0
+    for name in Catalog(ROOT).experiments():
+        assert f"{name}: " in out
+    assert "kill -KILL <PID 1 of workbench-0>" in out
+    assert "docker start load-balancer" in out
+    assert "nft 'table inet chaos-RUN-0" in out
+    assert "SECRET" not in out
+
+
+def test_explain_prints_the_source_of_every_experiment(harness: Harness) -> None:
+    code, out, _ = harness("list", "--explain")
+    assert code == 0
+    assert out.count("source: ") == len(Catalog(ROOT).experiments())
+    assert "Jeff Dean" in out
+
+
+def test_an_experiment_that_does_not_fit_is_refused_by_name_and_set_aside_in_a_suite(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Topology, "roles", lambda self: tuple(role for role in Role if role != "database"))
+    code, _, error = harness("run", "active-passive", "db-failover", "--dry-run")
+    assert code == 64
+    assert "expected a role that" in error
+    code, out, _ = harness("run", "active-passive", "suite", "--dry-run")
+    assert code == 0
+    assert "db-failover: not applicable: active-passive has no database" in out
+
+
+def test_the_doctor_tells_what_is_left_of_faults_and_on_the_host(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remains = [Remains("abc123", "active-passive", containers=["chaos-abc123-idle"], paused=["chaos-abc123-idle"])]
+    journal = '{"id": "0/idle", "fault": "pause", "state": {"container": "idle"}, "open": true}\n'
+    monkeypatch.setattr("harness.runtime.engine.connect", lambda: None)
+    monkeypatch.setattr("harness.runtime.janitor.find_remains", lambda client: remains)
+    monkeypatch.setattr("harness.runtime.janitor._left_journal", lambda client, run_id: journal)
+    monkeypatch.setattr("harness.runtime.janitor.find_strays", lambda client, image, heal: ["bridge br-0123456789ab"])
+    monkeypatch.setattr(
+        "harness.runtime.docker.DockerRuntime.ensure_images", lambda self, names, progress: {"agent": "image"}
+    )
+    code, out, _ = harness("doctor", "--dry-run")
+    assert code == 1
+    assert "a paused machine: pause on idle was not undone" in out
+    assert "container chaos-abc123-idle (paused)" in out
+    assert "left on the host: bridge br-0123456789ab" in out
 
 
 def test_the_module_is_the_command() -> None:

@@ -29,7 +29,7 @@ from harness.components.base import (
     WORKBENCH_FIRST_HOST,
 )
 from harness.components.registry import COMPONENTS, MEMBER_PROBES, READBACKS
-from harness.core.model import Database, LoadBalancer, Role, Storage, Topology, Workbench
+from harness.core.model import Database, LoadBalancer, Patroni, Role, Storage, Topology, Workbench
 from harness.core.specs import ContainerSpec, Mount, NodeContext
 
 TOPOLOGY = Topology(
@@ -90,7 +90,7 @@ def test_members_are_what_a_number_in_a_target_counts() -> None:
 
 
 def test_each_product_of_the_model_has_a_component() -> None:
-    products = {part.product for part in (LoadBalancer(), Workbench(), Database(), Storage())}
+    products = {part.product for part in (LoadBalancer(), Workbench(), Database(), Patroni(), Storage())}
     assert set(COMPONENTS) == products
     assert {product for product, _ in MEMBER_PROBES} | set(READBACKS) <= products
 
@@ -182,6 +182,7 @@ def test_a_node_gets_its_contract() -> None:
         "NODE_NAME": "workbench-1",
         "HUB_MODE": "active-passive",
         "TAKEOVER": "first-holder",
+        "PEERS": "10.71.4.11",
         "STANDBY_POLL_S": "0.25",
         "LEASE_TTL_S": "3.0",
         "DB_KEEPALIVES_IDLE_S": "2",
@@ -199,9 +200,10 @@ def test_a_node_gets_its_contract() -> None:
     assert spec.depends_on == ("database", "storage")
 
 
-def test_nodes_differ_in_name_and_address_only() -> None:
+def test_nodes_differ_in_name_address_and_whom_they_ask_only() -> None:
     first, second = (planned()[name] for name in jupyterhub.names(TOPOLOGY))
-    environment = {**second.environment, "NODE_NAME": first.name}
+    assert (first.environment["PEERS"], second.environment["PEERS"]) == ("10.71.4.12", "10.71.4.11")
+    environment = {**second.environment, "NODE_NAME": first.name, "PEERS": first.environment["PEERS"]}
     assert replace(second, name=first.name, host_number=first.host_number, environment=environment) == first
 
 
@@ -245,7 +247,7 @@ def test_database_settings_are_arguments_in_their_units() -> None:
 
 def test_the_database_keeps_its_data_on_a_volume() -> None:
     spec = planned()["database"]
-    assert spec.mounts == (Mount(volume="database", path="/var/lib/postgresql/data"),)
+    assert spec.mounts == (Mount(volume="database", path="/var/lib/postgresql/data", size_mb=2048),)
     assert spec.environment == {"DB_NAME": "hub", "DB_USER": "hub"}
 
 
@@ -255,7 +257,7 @@ def test_the_database_keeps_its_data_on_a_volume() -> None:
 def test_storage_gets_what_ganesha_needs() -> None:
     spec = planned(replace(TOPOLOGY, storage=Storage(grace_period_s=15)))["storage"]
     assert spec.environment == {"NFS_GRACE_PERIOD_S": "15"}
-    assert spec.mounts == (Mount(volume="homes", path="/export"),)
+    assert spec.mounts == (Mount(volume="homes", path="/export", size_mb=1024),)
     assert spec.capabilities == ("DAC_READ_SEARCH",)
     assert spec.security_options == ("seccomp=unconfined",)
 

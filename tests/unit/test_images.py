@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from docker.errors import APIError, ImageNotFound
 
 from harness.errors import ImageError
 from harness.runtime import engine, images
@@ -36,6 +38,32 @@ def test_certificates_of_the_host_stay_out_of_the_hash_and_of_final_stages() -> 
         assert not any(path.startswith("ca/") for path in files)
         final_stage = files["Dockerfile"].decode().split("\nFROM ")[-1]
         assert "ca/" not in final_stage, f"{name}: the final stage copies the host's certificates"
+
+
+class _Images:
+    """An engine's images, of which none is there; pulls work or fail."""
+
+    def __init__(self, *, registry: bool) -> None:
+        self.registry = registry
+        self.pulled: list[str] = []
+
+    def get(self, reference: str) -> None:
+        raise ImageNotFound(reference)
+
+    def pull(self, reference: str) -> None:
+        self.pulled.append(reference)
+        if not self.registry:
+            raise APIError("nobody answers")
+
+
+@pytest.mark.parametrize(("registry", "dockerfile"), [(True, "Dockerfile.published"), (False, "Dockerfile")])
+def test_a_published_image_is_used_where_it_can_be_pulled_and_asked_for_once(registry: bool, dockerfile: str) -> None:
+    found = _Images(registry=registry)
+    builder = images.ImageBuilder(SimpleNamespace(images=found))  # type: ignore[arg-type]
+    files = {"Dockerfile": b"FROM a\n", "Dockerfile.published": b"# why\nFROM b/c:1 AS x\nFROM a\n"}
+    assert [builder._pick_dockerfile("name", files, lambda *_: None) for _ in range(2)] == [dockerfile] * 2
+    assert found.pulled == (["b/c:1"] * 2 if registry else ["b/c:1"]), "no second try where nobody answered"
+    assert builder._pick_dockerfile("plain", {"Dockerfile": b"FROM a\n"}, lambda *_: None) == "Dockerfile"
 
 
 def test_an_unknown_image_is_named() -> None:

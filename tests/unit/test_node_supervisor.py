@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import socket
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -29,7 +31,7 @@ def node() -> Iterator[SimpleNamespace]:
     """The image's modules; the image is no package of the harness, so its folder is on the path only here."""
     sys.path.insert(0, str(IMAGE))
     try:
-        names = ("machine", "settings", "processes", "status")
+        names = ("machine", "settings", "processes", "status", "peers")
         modules: dict[str, ModuleType] = {n: importlib.import_module(f"node_supervisor.{n}") for n in names}
         yield SimpleNamespace(**modules)
     finally:
@@ -230,3 +232,36 @@ def test_active_page(node: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> 
     assert (status, content["active"]) == (503, False)
     assert board.page("/ready")[0] == 503
     assert board.page("/other")[0] == 404
+
+
+# -- asking the other nodes ----------------------------------------------------------------------------------------
+
+
+def waits_until(condition: Any) -> None:
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline, "not within 5 s"
+        time.sleep(0.01)
+
+
+def test_a_peer_that_is_active_is_heard_and_forgotten_when_nobody_asks(node: SimpleNamespace) -> None:
+    board = node.status.Board("workbench-0")
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    node.status.serve(board, port)
+    watch = node.peers.PeerWatch(["127.0.0.1"], port)
+    watch.start()
+    watch.ask(True)
+    time.sleep(2 * node.peers.POLL_S)  # two rounds in which the peer says that it is not active
+    assert watch.active == ""
+    serving = {field: getattr(board.latest, field) for field in board.latest.__slots__}
+    board.latest = node.status.Snapshot(**{**serving, "serving": True, "looked_ns": time.monotonic_ns() + 60 * S})
+    waits_until(lambda: watch.active == "127.0.0.1")
+    watch.ask(False)
+    assert watch.active == ""
+
+
+def test_peers_that_do_not_answer_are_not_active(node: SimpleNamespace) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    assert not node.peers.PeerWatch([], port)._is_active("127.0.0.1")

@@ -69,7 +69,7 @@ TOPOLOGY_MISTAKES = {
     ),
     "unknown key, far": (
         TOPOLOGY.replace("storage: {}", "storage:\n  colour: red"),
-        ["t.yaml:7: unknown key storage.colour, expected one of: product, grace_period_s"],
+        ["t.yaml:7: unknown key storage.colour, expected one of: product, grace_period_s, size_mb"],
     ),
     "unknown key at the top": (
         TOPOLOGY + "promisses: {}\n",
@@ -81,7 +81,7 @@ TOPOLOGY_MISTAKES = {
     ),
     "missing role": (
         TOPOLOGY.replace("storage: {}\n", ""),
-        ["t.yaml:1: missing key storage, expected a mapping with the keys product, grace_period_s"],
+        ["t.yaml:1: missing key storage, expected a mapping with the keys product, grace_period_s, size_mb"],
     ),
     "missing key in a promise": (
         TOPOLOGY + PROMISE.replace("    why: the standby takes over\n", ""),
@@ -117,11 +117,11 @@ TOPOLOGY_MISTAKES = {
     ),
     "nothing after the colon": (
         TOPOLOGY.replace("storage: {}", "storage:"),
-        ["t.yaml:6: storage is empty, expected a mapping with the keys product, grace_period_s"],
+        ["t.yaml:6: storage is empty, expected a mapping with the keys product, grace_period_s, size_mb"],
     ),
     "list for a mapping": (
         TOPOLOGY.replace("storage: {}", "storage: [a]"),
-        ["t.yaml:6: storage is a list, expected a mapping with the keys product, grace_period_s"],
+        ["t.yaml:6: storage is a list, expected a mapping with the keys product, grace_period_s, size_mb"],
     ),
     "promise is no mapping": (
         TOPOLOGY + "promises:\n  node-kill: kept\n",
@@ -210,14 +210,14 @@ TOPOLOGY_MISTAKES = {
         "# a list\n- a\n",
         [
             "t.yaml:2: the file holds a list, expected a mapping with the keys "
-            "description, load_balancer, workbench, database, storage, promises"
+            "description, load_balancer, workbench, database, storage, links, promises"
         ],
     ),
     "text only": (
         "hello\n",
         [
             "t.yaml:1: the file holds 'hello', expected a mapping with the keys "
-            "description, load_balancer, workbench, database, storage, promises"
+            "description, load_balancer, workbench, database, storage, links, promises"
         ],
     ),
     "nested too deeply": ("[" * 3_000, ["t.yaml:1: not YAML: nested too deeply"]),
@@ -242,12 +242,12 @@ database: {product: mysql}
 """
     problems = topology_problems(text)
     assert problems == [
-        "t.yaml:1: missing key storage, expected a mapping with the keys product, grace_period_s",
+        "t.yaml:1: missing key storage, expected a mapping with the keys product, grace_period_s, size_mb",
         "t.yaml:3: load_balancer.check_fall is 0, expected a whole number of at least 1",
         "t.yaml:5: workbench.nodes is 1, expected at least 2 for the mode active-passive",
         "t.yaml:6: unknown key workbench.nods, did you mean nodes?",
         "t.yaml:7: duplicate key nodes, expected it once: first on line 5",
-        "t.yaml:8: database.product is 'mysql', expected postgresql",
+        "t.yaml:8: database.product is 'mysql', expected one of: postgresql, patroni",
     ]
 
 

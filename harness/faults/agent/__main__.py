@@ -21,6 +21,7 @@ from harness.core.conversation import Handler, serve
 from harness.errors import PeerError
 from harness.faults.agent.engine_api import EngineApi
 from harness.faults.agent.host import RealHost
+from harness.faults.agent.strays import strays
 from harness.faults.agent.sweep import remove_self, sweep
 from harness.faults.journal import Journal
 from harness.faults.lifecycle import Lifecycle
@@ -66,19 +67,26 @@ def main() -> None:
     run_id, self_id = os.environ["RUN_ID"], os.uname().nodename
     engine = EngineApi()
     journal = Journal(JOURNAL)
-    lifecycle = Lifecycle(RealHost(run_id, engine), journal, FAULTS, run_id=run_id)
+    host = RealHost(run_id, engine)
+    lifecycle = Lifecycle(host, journal, FAULTS, run_id=run_id)
+
+    def undo_all() -> list[str]:
+        # disks first: nothing that waits for one can be undone
+        return host.volumes.thaw_all() + lifecycle.undo_all()
 
     def clean() -> Mapping[str, Any]:
-        undone = lifecycle.undo_all()
-        removed = sweep(engine, run_id, self_id)
+        undone = undo_all()
+        removed = sweep(engine, run_id, self_id) + host.volumes.close()
         for line in undone + removed:
             log(line)
         return {"undone": undone, "removed": removed}
 
     handlers: dict[str, Handler] = {
         "fault": lifecycle.step,
-        "undo_all": lambda: {"undone": lifecycle.undo_all()},
+        "undo_all": lambda: {"undone": undo_all()},
         "clean": clean,
+        "make_volume": host.volumes.make,
+        "strays": lambda pool, heal: {"strays": strays(engine, pool, heal=heal)},
     }
 
     def clean_and_go() -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import struct
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
@@ -19,6 +21,9 @@ __all__ = ["ENGINE_SOCKET", "EngineApi"]
 #: Where the runtime mounts the engine's socket.
 ENGINE_SOCKET = "/var/run/docker.sock"
 _TIMEOUT_S = 30.0
+#: A write to a busy disk takes up to seconds.
+_FREEZE_S = 10.0
+_PEER_CREDENTIALS = struct.Struct("=iII")  # struct ucred of unix(7): process, user, group
 
 
 class _SocketConnection(http.client.HTTPConnection):
@@ -56,10 +61,28 @@ class EngineApi:
             raise PeerError(f"the engine answered {response.status} to {method} {path}: {body[:300]!r}")
         return json.loads(body) if body.strip() else None
 
+    def pid(self) -> int:
+        """Of the process that listens on the engine's socket; 0 if it is in another PID namespace."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(self._path)
+            found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER_CREDENTIALS.size)
+        pid: int = _PEER_CREDENTIALS.unpack(found)[0]
+        return pid
+
     def inspect(self, name: str) -> Mapping[str, Any]:
         """A container in full."""
         answer: Mapping[str, Any] = self.call("GET", f"/containers/{quote(name)}/json")
         return answer
+
+    def inspect_if_there(self, name: str) -> Mapping[str, Any] | None:
+        """A container in full, or None where there is none."""
+        answer: Mapping[str, Any] | None = self.call("GET", f"/containers/{quote(name)}/json", fine=(404,))
+        return answer
+
+    def pid_of(self, container_id: str) -> int:
+        """Of a container's PID 1, as long as the engine takes it for running; else 0."""
+        found = self.inspect_if_there(container_id)
+        return int(found["State"]["Pid"]) if found is not None and found["State"]["Running"] else 0
 
     def start(self, container_id: str) -> None:
         """Start; 304 means that it runs already, 404 that it is gone for good."""
@@ -69,9 +92,22 @@ class EngineApi:
         """Ask to stop and wait until it has; 304 means that it does not run."""
         self.call("POST", f"/containers/{container_id}/stop?t={grace_s}", fine=(304,))
 
+    def restart(self, container_id: str, grace_s: int) -> None:
+        """Stop as above, then start; 404 means that it is gone for good."""
+        self.call("POST", f"/containers/{container_id}/restart?t={grace_s}", fine=(404,))
+
     def pause(self, container_id: str) -> None:
-        """Freeze."""
-        self.call("POST", f"/containers/{container_id}/pause")
+        """Freeze; raises `PeerError` if that can't be done within `_FREEZE_S`.
+
+        A process in the middle of a call that can't be interrupted (it waits for a disk) can't be frozen before that
+        ends. The engine gives up at once, thaws the others and answers 500; so it is asked again.
+        """
+        deadline = time.monotonic() + _FREEZE_S
+        while True:
+            late = time.monotonic() > deadline
+            self.call("POST", f"/containers/{container_id}/pause", fine=() if late else (500,))
+            if self.inspect(container_id)["State"]["Paused"]:
+                return
 
     def unpause(self, container_id: str) -> None:
         """Thaw; what is not paused, or gone, is fine."""

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from harness.core.names import LABEL_RUN, container_name
+from harness.errors import PeerError
+from harness.faults.agent.balancer import RealBalancer
 from harness.faults.agent.cgroups import frozen
+from harness.faults.agent.clocks import RealClocks
+from harness.faults.agent.cluster import RealCluster
 from harness.faults.agent.engine_api import EngineApi
+from harness.faults.agent.filters import RealFilters
+from harness.faults.agent.limits import RealLimits
 from harness.faults.agent.links import RealLinks
 from harness.faults.agent.namespaces import own_namespaces
-from harness.faults.agent.processes import RealProcesses, start_ticks
+from harness.faults.agent.processes import RealProcesses, is_ending, start_ticks
+from harness.faults.agent.storage import RealStorage
+from harness.faults.agent.traffic import RealTraffic
+from harness.faults.agent.volumes import RealVolumes
 from harness.faults.host import ContainerState, GuardError
 
 __all__ = ["RealHost"]
 
 #: An orderly shutdown may take this long before the engine kills the rest; Docker's own default is 10 s.
 STOP_GRACE_S = 20
+#: A killed one ends at once, unless one of its processes waits for a disk.
+END_TIMEOUT_S = 5.0
 
 
 class RealMachines:
@@ -27,7 +39,13 @@ class RealMachines:
         self._engine = engine
 
     def look(self, name: str) -> ContainerState:
-        found = self._engine.inspect(container_name(self._run_id, name))
+        return self._state(name, self._engine.inspect(container_name(self._run_id, name)))
+
+    def there(self, name: str) -> ContainerState | None:
+        found = self._engine.inspect_if_there(container_name(self._run_id, name))
+        return self._state(name, found) if found is not None else None
+
+    def _state(self, name: str, found: Mapping[str, Any]) -> ContainerState:
         run_id = found["Config"]["Labels"].get(LABEL_RUN, "")
         if run_id != self._run_id:
             raise GuardError(f"container {name} bears the run label {run_id!r}, expected {self._run_id!r}: refused")
@@ -44,13 +62,23 @@ class RealMachines:
             own_namespaces=own_namespaces(pid) if pid else False,
             frozen=frozen(pid) if pid else False,
             address=_address(found),
+            oom_killed=state["OOMKilled"],
         )
 
     def start(self, container_id: str) -> None:
+        deadline = time.monotonic() + END_TIMEOUT_S
+        # the engine takes one that was killed for running until it has ended, and would do nothing
+        while (pid := self._engine.pid_of(container_id)) and is_ending(pid):
+            if time.monotonic() > deadline:
+                raise PeerError(f"a killed machine does not end within {END_TIMEOUT_S:g} s: does its disk stall?")
+            time.sleep(0.01)
         self._engine.start(container_id)
 
     def stop(self, container_id: str) -> None:
         self._engine.stop(container_id, STOP_GRACE_S)
+
+    def restart(self, container_id: str) -> None:
+        self._engine.restart(container_id, STOP_GRACE_S)
 
     def pause(self, container_id: str) -> None:
         self._engine.pause(container_id)
@@ -70,6 +98,14 @@ class RealHost:
         self.machines = RealMachines(run_id, engine)
         self.processes = RealProcesses()
         self.links = RealLinks()
+        self.filters = RealFilters()
+        self.traffic = RealTraffic()
+        self.limits = RealLimits()
+        self.storage = RealStorage()
+        self.cluster = RealCluster()
+        self.volumes = RealVolumes(run_id, engine)
+        self.balancer = RealBalancer()
+        self.clocks = RealClocks()
 
     def now_ns(self) -> int:
         return time.monotonic_ns()

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
+from harness.core.names import LINK_ROLE
 from harness.errors import PeerError
 from harness.faults.host import ContainerState, ProcessState
+from harness.faults.rehearsal.balancer import PaperBalancer
+from harness.faults.rehearsal.clocks import PaperClocks
+from harness.faults.rehearsal.cluster import PaperCluster
+from harness.faults.rehearsal.filters import RehearsalFilters
+from harness.faults.rehearsal.limits import PaperLimits, PaperStorage
 from harness.faults.rehearsal.paper import Paper
+from harness.faults.rehearsal.traffic import RehearsalTraffic
+from harness.faults.rehearsal.volumes import PaperVolumes
 
 __all__ = ["RehearsalHost"]
 
@@ -23,6 +31,9 @@ class _Machines:
         self.started_ns: dict[str, int] = {}
         self.pids: dict[str, int] = {}
         self.own_namespaces = True
+        self.links: Collection[str] | None = None
+        """The links between roles that there are; None: every one that is looked for."""
+        self._boots = 0
 
     def look(self, name: str) -> ContainerState:
         if name not in self.pids:
@@ -53,6 +64,20 @@ class _Machines:
         if self._paper.do(f"docker stop {name}"):
             self._paper.break_("down", name)
 
+    def there(self, name: str) -> ContainerState | None:
+        if self.links is not None and name.startswith(f"{LINK_ROLE}-") and name not in self.links:
+            return None
+        return self.look(name)
+
+    def restart(self, container_id: str) -> None:
+        name = _name(container_id)
+        if self._paper.do(f"docker restart {name}"):
+            before = self.pids[name]
+            self._boot(name)
+            if self.pids[name] == before:
+                self.pids[name] += 1  # in the same millisecond, but not the same process
+            self._paper.mend("down", name)
+
     def pause(self, container_id: str) -> None:
         name = _name(container_id)
         if self._paper.do(f"docker pause {name}"):
@@ -64,8 +89,10 @@ class _Machines:
             self._paper.mend("paused", name)
 
     def _boot(self, name: str) -> None:
+        self._paper.restarted(name)
         self.started_ns[name] = self._paper.now_ns()
-        self.pids[name] = (len(self.pids) + 1) * 10_000 + (self.started_ns[name] // 1_000_000) % 10_000
+        self._boots += 1
+        self.pids[name] = self._boots * 10_000
 
     def of_pid(self, pid: int) -> str:
         """The machine with that PID 1; empty if there is none."""
@@ -79,6 +106,9 @@ class _Processes:
         self._paper = paper
         self._machines = machines
         self._named: dict[int, tuple[str, str]] = {}  # pid -> machine, name
+        self._first: dict[int, int] = {}  # pid -> PID 1 of its machine at that time
+        self.absent: set[str] = set()
+        """Names of processes that no machine has, for tests: everything else is there."""
 
     def alive(self, pid: int, start_ticks: int) -> bool:
         return self.look(pid, start_ticks) is not None
@@ -91,6 +121,10 @@ class _Processes:
         else:
             self._paper.break_("process gone", self._named[pid])
 
+    def terminate(self, pid: int, start_ticks: int) -> None:
+        if self.look(pid, start_ticks) is not None and self._paper.do(f"kill -TERM {self._called(pid)}"):
+            del self._named[pid]  # whoever it was comes back by themselves: nothing is out of order
+
     def freeze(self, pid: int, start_ticks: int) -> None:
         if self.look(pid, start_ticks) is not None and self._paper.do(f"kill -STOP {self._called(pid)}"):
             self._paper.break_("process stopped", pid)
@@ -101,22 +135,54 @@ class _Processes:
 
     def find(self, container_pid: int, name: str) -> Sequence[ProcessState]:
         machine = self._machines.of_pid(container_pid)
-        if not machine:
+        if not machine or name in self.absent:
             return []
         if self._paper.is_wrong("process gone", (machine, name)):
             # whoever supervises it starts a new one, as soon as somebody looks
             self._paper.mend("process gone", (machine, name))
             self._named = {pid: who for pid, who in self._named.items() if who != (machine, name)}
-        pid = next((pid for pid, who in self._named.items() if who == (machine, name)), 0)
+        pids = (pid for pid, who in self._named.items() if who == (machine, name))
+        pid = next((pid for pid in pids if self._first[pid] == container_pid), 0)
         if not pid:
             pid = container_pid + len(self._named) + 1 + self._paper.now_ns() // 1_000_000 % _PROCESSES_EACH
             self._named[pid] = machine, name
+            self._first[pid] = container_pid
         found = self.look(pid, self._machines.started_ns[machine])
         return [found] if found else []
+
+    def workers(self, container_pid: int, name: str) -> Sequence[ProcessState]:
+        return [p for number in (1, 2) for p in self.find(container_pid, f"{name} worker {number}")]
+
+    def await_named(
+        self,
+        container_pid: int,
+        name: str,
+        limit_s: float,  # noqa: ARG002 - on paper nothing takes time
+        *,
+        workers: bool = False,
+    ) -> Sequence[ProcessState]:
+        return self.workers(container_pid, name) if workers else self.find(container_pid, name)
+
+    def titled(self, container_pid: int, pattern: str) -> Sequence[ProcessState]:
+        return [p for number in (1, 2) for p in self.find(container_pid, f"<number {number} like {pattern}>")]
+
+    def names(self, container_pid: int) -> Sequence[str]:
+        machine = self._machines.of_pid(container_pid)
+        return sorted({name for there, name in self._named.values() if there == machine})
+
+    def serves(self, container_pid: int, name: str) -> bool:
+        """Whether a machine runs and its process of that name is not stopped."""
+        machine = self._machines.of_pid(container_pid)
+        if not machine or any(self._paper.is_wrong(what, machine) for what in ("down", "paused")):
+            return False
+        pids = [pid for pid, who in self._named.items() if who == (machine, name)]
+        return not any(self._paper.is_wrong("process stopped", pid) for pid in pids)
 
     def look(self, pid: int, start_ticks: int) -> ProcessState | None:
         machine = self._machines.of_pid(pid) or self._named.get(pid, ("", ""))[0]
         if not machine or self._paper.is_wrong("down", machine) or self._machines.started_ns[machine] != start_ticks:
+            return None
+        if pid in self._named and self._first[pid] != self._machines.pids[machine]:
             return None
         if pid in self._named and self._paper.is_wrong("process gone", self._named[pid]):
             return None
@@ -159,6 +225,14 @@ class RehearsalHost:
         self.machines = _Machines(self.paper, run_id)
         self.processes = _Processes(self.paper, self.machines)
         self.links = _Links(self.paper, self.machines)
+        self.limits = PaperLimits(self.paper)
+        self.volumes = PaperVolumes(self.paper)
+        self.balancer = PaperBalancer(self.paper, self.machines.of_pid)
+        self.clocks = PaperClocks(self.paper, self.machines.of_pid)
+        self.storage = PaperStorage(lambda pid: self.processes.serves(pid, "ganesha.nfsd"))
+        self.cluster = PaperCluster(self.paper, self.machines)
+        self.filters = RehearsalFilters(self.paper, self.machines)
+        self.traffic = RehearsalTraffic(self.paper, self.machines)
 
     def now_ns(self) -> int:
         return self.paper.now_ns()

@@ -47,6 +47,8 @@ c.Spawner.environment = {
     # One thread a session for the numeric libraries: a hundred sessions share a few cores.
     "OMP_NUM_THREADS": "1",
 }
+# A clock that can be set is everybody's, where an experiment needs one.
+c.Spawner.env_keep.append("LD_PRELOAD")
 c.JupyterHub.concurrent_spawn_limit = 1000
 c.JupyterHub.active_server_limit = 0
 # Servers left behind are recognised by their state in no time; the living are checked in the background.

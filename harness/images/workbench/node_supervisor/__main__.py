@@ -12,7 +12,8 @@ from types import FrameType
 from node_supervisor.hub import HubProcess, HubWatch
 from node_supervisor.lease import LeaseKeeper
 from node_supervisor.log import log
-from node_supervisor.machine import Action, Decision, Observation, Phase, decide
+from node_supervisor.machine import Action, Decision, Lease, Observation, Phase, decide
+from node_supervisor.peers import PeerWatch
 from node_supervisor.processes import Proxy, SessionForker, end_sessions
 from node_supervisor.settings import SessionStart, Settings, SettingsError
 from node_supervisor.status import STALL_NS, Board, Snapshot, serve
@@ -35,6 +36,7 @@ class Supervisor:
         # threads only after the forker exists: they have nothing it could inherit
         self._watch = HubWatch(settings)
         self._lease = LeaseKeeper(settings)
+        self._peers = PeerWatch(settings.peers, settings.status_port)
         self._phase = Phase.STANDBY
         self._since_ns: int | None = None
         self._looked_ns = time.monotonic_ns()
@@ -45,6 +47,7 @@ class Supervisor:
         serve(self._board, self._settings.status_port)
         self._watch.start()
         self._lease.start()
+        self._peers.start()
         while True:
             self._step()
             time.sleep(TICK_S)
@@ -71,13 +74,22 @@ class Supervisor:
             self._session_forker.keep()
         return Observation(
             now_ns=now,
-            lease=self._lease.view,
+            lease=self._lease_as_peers_see_it(),
             homes_ready=(STATE / "homes-mounted").exists(),
             proxy_alive=self._proxy.alive,
             hub_alive=self._hub.alive,
             hub_answered_ns=self._watch.answered_ns,
             stalled=self._lease.held_ns < self._frozen_until_ns,
         )
+
+    def _lease_as_peers_see_it(self) -> Lease:
+        """The lease is gone when another node says that it is active, also where the database can't be asked."""
+        view = self._lease.view
+        self._peers.ask(view is Lease.CONTACT_LOST)
+        if view is Lease.CONTACT_LOST and (peer := self._peers.active):
+            log("lease", f"the database can't be asked, and {peer} says that it is active")
+            return Lease.TAKEN_AWAY
+        return view
 
     def _show(self, decision: Decision) -> None:
         if decision.phase is not self._phase:

@@ -22,6 +22,8 @@ RESTART_S = 0.2
 FORKER_RESTART_S = 0.5
 #: Bytes; a session's environment takes about 2,000, its command line 200.
 ENVIRONMENT_ROOM = 4096
+#: Of the node's environment; the last where the clock can be set (harness/core/preload.py).
+_KEPT = ("PATH", "LANG", "RES_OPTIONS", "LD_PRELOAD")
 ARGUMENTS_ROOM = 512
 
 
@@ -99,7 +101,7 @@ class SessionForker(Kept):
         # and both fillers leave the children room to say in /proc what they are.
         environment = {
             MARK: "(warm parent)",
-            **{name: os.environ[name] for name in ("PATH", "LANG", "RES_OPTIONS") if name in os.environ},
+            **{name: os.environ[name] for name in _KEPT if name in os.environ},
             "HOME": "/srv/hub",
             # debugpy reads it when it is imported
             "PYDEVD_DISABLE_FILE_VALIDATION": "1",

@@ -49,6 +49,8 @@ class Settings:
     proxy_token: str
     takeover: Takeover
     session_start: SessionStart
+    #: Addresses of the other nodes, to be asked where the database can't be.
+    peers: tuple[str, ...]
     standby_poll_s: float
     heartbeat_s: float
     #: The database ends a holder's connection that was silent for so long; 0 is off. A frozen node still
@@ -92,6 +94,7 @@ class Settings:
             proxy_token=_text(environment, "CONFIGPROXY_AUTH_TOKEN"),
             takeover=_word(environment, "TAKEOVER", Takeover.AUTOMATIC),
             session_start=_word(environment, "SESSION_START", SessionStart.PREWARMED),
+            peers=tuple(environment.get("PEERS", "").split()),
             standby_poll_s=_number(environment, "STANDBY_POLL_S", 0.5),
             heartbeat_s=_number(environment, "HEARTBEAT_S", 0.5),
             lease_ttl_s=lease_ttl_s,
