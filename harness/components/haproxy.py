@@ -66,9 +66,11 @@ backend workbench
 """
 
 # Only http/1.1: with http/2, which HAProxy 2.6 offers nobody by itself either, a websocket is a stream among others and
-# no connection of its own. Nodes learn from the header that links and cookies are for https.
-_TLS: Final = f""" ssl crt {SERVED_PATH} ssl-min-ver TLSv1.2 alpn http/1.1
-  http-request set-header X-Forwarded-Proto https"""
+# no connection of its own. Nodes learn from the header what browsers speak; but their own proxy appends what it speaks,
+# and by that the hub goes, so most cookies come without the mark that keeps them from plain connections: it is added.
+_TLS: Final = rf""" ssl crt {SERVED_PATH} ssl-min-ver TLSv1.2 alpn http/1.1
+  http-request set-header X-Forwarded-Proto https
+  http-response replace-header Set-Cookie '^((?:(?!; *[Ss]ecure).)+)$' '\1; Secure'"""
 
 
 def config(balancer: LoadBalancer, nodes: Mapping[str, str], checks: Mapping[str, str] | None = None) -> str:

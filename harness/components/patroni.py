@@ -176,8 +176,8 @@ def config(database: Patroni, name: str, servers: Mapping[str, str], etcd_addres
                     },
                 },
             },
-            # pg_rewind needs checksums (or wal_log_hints)
-            "initdb": [{"encoding": "UTF8"}, {"locale": "C.UTF-8"}, "data-checksums"],
+            # pg_rewind needs checksums (or wal_log_hints); no-sync, because post-init syncs the whole disk once
+            "initdb": [{"encoding": "UTF8"}, {"locale": "C.UTF-8"}, "data-checksums", "no-sync"],
             "post_init": "/usr/local/bin/post-init",
         },
         "postgresql": {

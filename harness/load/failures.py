@@ -95,7 +95,8 @@ def describe(error: BaseException) -> str:
         return f"{name}: {error.status_code}"
     cause = _innermost(error)
     if isinstance(cause, ssl.SSLError):  # an OSError too, but its numbers are OpenSSL's own
-        return f"{name}: {getattr(cause, 'verify_message', '') or cause.reason or cause.strerror}"
+        words = (getattr(cause, "verify_message", ""), getattr(cause, "reason", ""), cause.strerror)
+        return f"{name}: {next((word for word in words if word), 'TLS')}"
     if isinstance(cause, OSError) and cause.errno is not None:
         return f"{name}: {errno.errorcode.get(cause.errno, cause.errno)}"
     if cause is not error:

@@ -44,7 +44,7 @@ NEEDS_MORE = {
 }
 
 LOOKS = (
-    ("ip", "-details", "address", "show"),
+    ("ip", "address", "show"),
     ("ip", "route", "show", "table", "all"),
     ("ip", "rule", "show"),
     ("losetup", "--all", "--list", "--noheadings"),

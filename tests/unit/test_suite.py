@@ -91,6 +91,18 @@ def test_a_platform_that_nobody_can_work_on_at_the_end_is_not_used_again(suite: 
     assert outcomes(entries)[1] == "PASS"
 
 
+def test_an_experiment_that_sets_a_clock_gets_a_platform_of_its_own(suite: Suite, node_kill: Experiment) -> None:
+    skew = replace(node_kill.faults[0], fault="clock_skew", target="database[0]", options={"offset_s": 60})
+    entries, runtime = suite([node_kill, replace(node_kill, faults=(skew,)), node_kill, node_kill])
+    assert "ERROR" not in outcomes(entries), [entry.summary for entry in entries]
+    assert len(runtime.deployments) == 3
+    preloaded = [
+        {name for name, spec in deployment._specs.items() if "LD_PRELOAD" in spec.environment}
+        for deployment in runtime.deployments
+    ]
+    assert preloaded == [set(), {"database"}, set()]
+
+
 def test_an_error_gets_the_next_experiment_a_fresh_platform(suite: Suite, node_kill: Experiment) -> None:
     impossible = replace(node_kill, faults=(node_kill.faults[0], replace(node_kill.faults[0], at_s=5.5)))
     entries, runtime = suite([impossible, node_kill])
