@@ -27,7 +27,8 @@ def plan_lines(
 ) -> Iterator[str]:
     """The plan as lines for a person."""
     yield f"{topology.name}: these containers would be started on a network of their own"
-    context = NodeContext(run_id="RUN", subnet_prefix="SUBNET", secrets=dict.fromkeys(SECRETS, "SECRET"))
+    # TEST-NET-1 (RFC 5737) stands for the subnet, because certificates name real addresses
+    context = NodeContext(run_id="RUN", subnet_prefix="192.0.2", secrets=dict.fromkeys(SECRETS, "SECRET"))
     yield f"  images: {', '.join(needed_images(topology))}"
     yield "  agent            host's PID namespace, no network; carries out the faults and cleans up"
     for spec in plan(topology, context):

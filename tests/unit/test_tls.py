@@ -17,7 +17,7 @@ from harness.components import client, haproxy, plan
 from harness.components.certificates import certificates
 from harness.components.registry import entrance
 from harness.core.clock import FakeClock
-from harness.core.model import Fault, LoadBalancer, Topology
+from harness.core.model import Experiment, Fault, LoadBalancer, Topology
 from harness.core.specs import ContainerSpec, NodeContext
 from harness.core.tls import AUTHORITY_PATH, EXPIRED_PATH, SERVED_PATH
 from harness.faults.base import Aim
@@ -26,6 +26,7 @@ from harness.faults.host import GuardError
 from harness.faults.rehearsal import RehearsalHost
 from harness.load.failures import FAILURES, describe
 from harness.load.jupyterhub import AUTHORITY_VARIABLE, JupyterHubClient
+from harness.run.dry import plan_lines
 from harness.spec import load_topology
 from tests.unit.test_components import CONTEXT, TOPOLOGY
 
@@ -85,6 +86,13 @@ def test_the_expired_certificate_has_the_same_key() -> None:
     made = certificates(CONTEXT, "10.71.4.5")
     assert pems(made.served)[1] == pems(made.expired)[1]
     assert pems(made.served)[0] != pems(made.expired)[0]
+
+
+def test_a_dry_run_shows_the_plan_and_the_fault() -> None:
+    fault = Fault(fault="certificate_expiry", target="load_balancer[holder]", at_s=5, hold_s=20)
+    lines = list(plan_lines(TLS, [Experiment(description="d", source="s", faults=(fault,), name="expiry")], []))
+    assert len([line for line in lines if "set ssl cert" in line]) == 2
+    assert "BEGIN" not in "".join(lines)
 
 
 def pems(text: str) -> list[str]:
