@@ -18,7 +18,7 @@ import pandas as pd
 from harness.analysis.facts import Window
 from harness.analysis.sessions import SessionRow
 from harness.core.clock import NS_PER_S, to_s
-from harness.core.model import SessionOutcome
+from harness.core.words import SessionOutcome
 
 __all__ = ["GRID_NS", "SessionState", "Timeline", "UserUptime", "session_timeline", "user_uptime"]
 

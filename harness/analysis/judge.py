@@ -8,8 +8,10 @@ from harness.analysis.facts import FaultFacts
 from harness.analysis.measures import Parts
 from harness.analysis.outages import CapabilityMeasures
 from harness.analysis.record import RunRecord
-from harness.core.model import AbortWhen, Capability, Promise, Recovery, SessionOutcome
+from harness.core.experiment import AbortWhen
+from harness.core.topology import Promise
 from harness.core.verdict import Check, Verdict, decide
+from harness.core.words import Capability, Recovery, SessionOutcome
 
 __all__ = ["LATENESS_AT_MOST_S", "SAMPLES_AT_LEAST", "judge"]
 

@@ -13,8 +13,8 @@ from harness.analysis.outages import CapabilityMeasures, Outage
 from harness.analysis.sessions import SessionCount, SessionRow
 from harness.analysis.writes import WriteMeasures
 from harness.core.clock import to_s
-from harness.core.model import Recovery, SessionOutcome
 from harness.core.verdict import Verdict
+from harness.core.words import Recovery, SessionOutcome
 
 __all__ = ["DEFINITIONS", "SCHEMA_VERSION", "Measures", "Parts"]
 

@@ -23,7 +23,7 @@ import pandas as pd
 
 from harness.analysis.facts import Facts, FaultFacts, Window
 from harness.core.clock import NS_PER_S, to_ns, to_s
-from harness.core.model import Capability, Recovery
+from harness.core.words import Capability, Recovery
 
 __all__ = ["SLOW_AT_LEAST_NS", "SLOW_FACTOR", "CapabilityMeasures", "Edges", "Outage", "find_edges", "measure_probes"]
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import pandas as pd
 
+from harness.core.experiment import Experiment
 from harness.core.history import History
-from harness.core.model import Experiment, Topology
 from harness.core.rows import Operation, ProbeSample, SavedValue
+from harness.core.topology import Topology
 
 __all__ = ["RunRecord", "operations_of", "probes_of", "saved_of"]
 

@@ -17,7 +17,7 @@ import pandas as pd
 
 from harness.analysis.facts import Facts
 from harness.core.clock import to_s
-from harness.core.model import Capability, SessionOutcome
+from harness.core.words import Capability, SessionOutcome
 
 __all__ = ["Disturbance", "SessionCount", "SessionRow", "attribute", "count_sessions", "session_ledger"]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from harness.core.model import Capability
+from harness.core.words import Capability
 
 __all__ = ["WriteMeasures", "acknowledged_saves", "measure_writes"]
 

@@ -6,8 +6,8 @@ import secrets
 from collections.abc import Mapping
 from typing import Final, Protocol
 
-from harness.core.model import Topology
 from harness.core.specs import ContainerSpec, NodeContext
+from harness.core.topology import Topology
 
 __all__ = [
     "CLIENT_HOST",
@@ -27,9 +27,9 @@ __all__ = [
 # for it, and so that faults and captures can be read without a table.
 LOAD_BALANCER_HOST: Final = 5
 WORKBENCH_FIRST_HOST: Final = 11
-"""Node i is at 11 + i, up to nine of them: `core.model.Workbench.nodes` has the same bound."""
+"""Node i is at 11 + i, up to nine of them: `core.topology.Workbench.nodes` has the same bound."""
 DATABASE_HOST: Final = 20
-"""The only server, or the first of up to five: `core.model.Patroni.nodes` has the same bound."""
+"""The only server, or the first of up to five: `core.topology.Patroni.nodes` has the same bound."""
 DATABASE_PROXY_HOST: Final = 25
 STORAGE_HOST: Final = 30
 ETCD_FIRST_HOST: Final = 50

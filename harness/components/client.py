@@ -6,8 +6,8 @@ from typing import Final
 
 from harness.components import haproxy
 from harness.components.base import CLIENT_HOST, LOAD_BALANCER_HOST
-from harness.core.model import Topology
 from harness.core.specs import ContainerSpec, NodeContext
+from harness.core.topology import Topology
 
 __all__ = ["AUTHORITY_PATH", "IMAGE", "IMAGES", "NAME", "ROLE", "containers", "names"]
 

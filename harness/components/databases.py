@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from harness.components import patroni, postgresql
-from harness.core.model import Patroni, Topology
 from harness.core.specs import NodeContext
+from harness.core.topology import Patroni, Topology
 
 __all__ = ["gate", "url"]
 

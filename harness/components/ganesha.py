@@ -6,8 +6,9 @@ from typing import Final
 
 from harness.components.base import STORAGE_HOST
 from harness.components.hops import Hop, hop
-from harness.core.model import Role, Topology
 from harness.core.specs import ContainerSpec, Mount, NodeContext, ReadyProbe
+from harness.core.topology import Topology
+from harness.core.words import Role
 
 __all__ = ["EXPORT", "IMAGE", "IMAGES", "NAME", "PORTS", "READBACK", "containers", "names", "way"]
 

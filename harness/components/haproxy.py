@@ -9,9 +9,10 @@ from harness.components import jupyterhub
 from harness.components.base import LOAD_BALANCER_HOST
 from harness.components.certificates import certificates
 from harness.components.hops import Hop, hop, link_containers
-from harness.core.model import LoadBalancer, Role, Topology
 from harness.core.specs import ContainerSpec, NodeContext, ReadyProbe
 from harness.core.tls import AUTHORITY_PATH, EXPIRED_PATH, SERVED_PATH, TLS_PORT
+from harness.core.topology import LoadBalancer, Topology
+from harness.core.words import Role
 
 __all__ = ["CONFIG_PATH", "IMAGE", "IMAGES", "NAME", "PORT", "authority", "config", "containers", "entrance", "names"]
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from harness.core.model import Link, Role, Topology
 from harness.core.names import link_name
+from harness.core.topology import Link, Topology
+from harness.core.words import Role
 
 __all__ = ["FIRST_HOST", "Hop", "hop", "link_containers", "link_host", "listen_port"]
 

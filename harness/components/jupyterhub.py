@@ -7,8 +7,9 @@ from typing import Final
 from harness.components import databases, ganesha
 from harness.components.base import WORKBENCH_FIRST_HOST, pick
 from harness.components.hops import link_containers
-from harness.core.model import Role, Topology
 from harness.core.specs import ContainerSpec, NodeContext, ReadyProbe
+from harness.core.topology import Topology
+from harness.core.words import Role
 
 __all__ = [
     "ACTIVE_PATH",

@@ -9,8 +9,9 @@ from typing import Any, Final
 from harness.components import etcd, postgresql
 from harness.components.base import DATABASE_HOST, DATABASE_PROXY_HOST, pick
 from harness.components.hops import Hop
-from harness.core.model import Patroni, Role, Topology
 from harness.core.specs import ContainerSpec, Mount, NodeContext, ReadyProbe
+from harness.core.topology import Patroni, Topology
+from harness.core.words import Role
 
 __all__ = [
     "API_PORT",

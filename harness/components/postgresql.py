@@ -7,8 +7,9 @@ from typing import Final
 
 from harness.components.base import DATABASE_HOST, pick
 from harness.components.hops import Hop, hop
-from harness.core.model import PostgresServer, Role, Topology
 from harness.core.specs import ContainerSpec, Mount, NodeContext, ReadyProbe
+from harness.core.topology import PostgresServer, Topology
+from harness.core.words import Role
 
 __all__ = [
     "DATABASE",

@@ -9,9 +9,10 @@ from typing import Final
 
 from harness.components import client, databases, ganesha, haproxy, jupyterhub, patroni, postgresql, toxiproxy
 from harness.components.base import Component
-from harness.core.model import Role, Topology
 from harness.core.preload import CLOCK_ENVIRONMENT, CLOCK_IMAGES
 from harness.core.specs import ContainerSpec, NodeContext
+from harness.core.topology import Topology
+from harness.core.words import Role
 
 __all__ = [
     "COMPONENTS",

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from harness.components.hops import link_host, listen_port
-from harness.core.model import Link
 from harness.core.names import LINK_ROLE, link_name, proxy_name
 from harness.core.specs import ContainerSpec, NodeContext, ReadyProbe
+from harness.core.topology import Link
 
 __all__ = ["CONFIG_PATH", "IMAGE", "container"]
 

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from harness.core.model import Fault, Role, Topology
+from harness.core.experiment import Fault
+from harness.core.topology import Topology
+from harness.core.words import Role
 
 __all__ = ["FaultRules", "Peer"]
 

@@ -14,8 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from harness.core.model import Fault, Role, Topology
+from harness.core.experiment import Fault
 from harness.core.rules import FaultRules, Peer
+from harness.core.topology import Topology
+from harness.core.words import Role
 from harness.faults.host import Host
 
 __all__ = ["Aim", "Evidence", "FaultKind", "NoOptions", "State"]

@@ -7,19 +7,19 @@ from types import MappingProxyType
 
 from harness.core.rules import FaultRules
 from harness.faults.base import FaultKind
-from harness.faults.certificates import CertificateExpiry
-from harness.faults.clocks import ClockSkew
-from harness.faults.database import Failover, KillConnections
-from harness.faults.disks import DiskFull, IoSlow, IoStall, ReadOnly
-from harness.faults.links import Isolate
-from harness.faults.machines import Kill, Pause, Restart, Stop
-from harness.faults.packets import Dns, Loss, Partition
-from harness.faults.processes import Crash, Freeze
-from harness.faults.resources import Cpu, Memory
-from harness.faults.stale import Stale
-from harness.faults.storage import NfsHang, NfsRestart
-from harness.faults.switchover import Switchover
-from harness.faults.traffic import Bandwidth, Jitter, Latency, Reset, SlowClose
+from harness.faults.kinds.certificates import CertificateExpiry
+from harness.faults.kinds.clocks import ClockSkew
+from harness.faults.kinds.database import Failover, KillConnections
+from harness.faults.kinds.disks import DiskFull, IoSlow, IoStall, ReadOnly
+from harness.faults.kinds.links import Isolate
+from harness.faults.kinds.machines import Kill, Pause, Restart, Stop
+from harness.faults.kinds.packets import Dns, Loss, Partition
+from harness.faults.kinds.processes import Crash, Freeze
+from harness.faults.kinds.resources import Cpu, Memory
+from harness.faults.kinds.stale import Stale
+from harness.faults.kinds.storage import NfsHang, NfsRestart
+from harness.faults.kinds.switchover import Switchover
+from harness.faults.kinds.traffic import Bandwidth, Jitter, Latency, Reset, SlowClose
 
 __all__ = ["FAULTS", "RULES"]
 

@@ -13,7 +13,7 @@ from typing import Any
 import gevent
 
 from harness.core.clock import to_ns
-from harness.core.model import Capability
+from harness.core.words import Capability
 from harness.load.failures import DeadlineMissed
 
 __all__ = ["DEADLINE_S", "START_PROBE_DEADLINE_S", "classify", "deadline"]

@@ -15,8 +15,8 @@ from enum import StrEnum
 import gevent
 
 from harness.core.clock import to_ns, to_s
-from harness.core.model import Capability
 from harness.core.rows import Operation
+from harness.core.words import Capability
 from harness.load.deadlines import DEADLINE_S, classify, deadline
 from harness.load.failures import FAILURES, describe
 from harness.load.jupyterhub import JupyterHubClient

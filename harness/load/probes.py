@@ -20,8 +20,8 @@ import gevent.event
 import gevent.pool
 
 from harness.core.clock import to_ns, to_s
-from harness.core.model import Capability
 from harness.core.rows import ProbeSample, RowWriter
+from harness.core.words import Capability
 from harness.errors import RunError, UsageError
 from harness.load.bookkeeping import Ledger
 from harness.load.deadlines import DEADLINE_S, START_PROBE_DEADLINE_S, classify, deadline

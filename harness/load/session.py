@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from harness.core.model import Capability
+from harness.core.words import Capability
 from harness.load.failures import BadAnswer, KernelGone, NotLoggedIn, Refused
 from harness.load.jupyterhub import JupyterHubClient, ServerState
 from harness.load.ladder import Event, Finding, Rung

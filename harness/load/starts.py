@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.core.model import Capability
+from harness.core.words import Capability
 from harness.load.deadlines import DEADLINE_S, deadline
 from harness.load.failures import FAILURES
 from harness.load.jupyterhub import JupyterHubClient, ServerState

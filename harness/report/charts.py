@@ -14,7 +14,7 @@ from bokeh.resources import INLINE
 from harness.analysis.availability import SessionState
 from harness.analysis.measures import Measures
 from harness.core.clock import to_s
-from harness.core.model import Recovery
+from harness.core.words import Recovery
 from harness.report import words
 
 __all__ = ["OUTAGE_COLOURS", "STATE_COLOURS", "resources", "timeline"]

@@ -6,7 +6,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.analysis.availability import SessionState
 from harness.analysis.measures import DEFINITIONS, Measures
-from harness.core.model import Recovery
+from harness.core.words import Recovery
 from harness.report import words
 
 __all__ = ["render_html"]

@@ -8,8 +8,8 @@ from typing import Any
 
 from harness.analysis.measures import Measures
 from harness.analysis.outages import Outage
-from harness.core.model import Recovery, SessionOutcome
 from harness.core.verdict import Check, Outcome
+from harness.core.words import Recovery, SessionOutcome
 
 __all__ = [
     "NOT_MEASURED",

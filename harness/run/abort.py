@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.core.clock import to_s
-from harness.core.model import AbortWhen
+from harness.core.experiment import AbortWhen
 
 __all__ = ["AbortCondition"]
 

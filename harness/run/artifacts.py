@@ -15,9 +15,10 @@ import pandas as pd
 
 from harness.analysis import Measures, analyse
 from harness.analysis.record import RunRecord
+from harness.core.experiment import Experiment
 from harness.core.history import EventKind, read_history
-from harness.core.model import Experiment, Topology
 from harness.core.rows import Operation, ProbeSample, RowType, SavedValue, columns, split_checked
+from harness.core.topology import Topology
 from harness.errors import RecordError, UsageError
 from harness.spec.resolved import dump_resolved, load_resolved
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from harness.core.model import Experiment, Topology
+from harness.core.experiment import Experiment
 from harness.core.rules import FaultRules
+from harness.core.topology import Topology
 from harness.run.suite import ALL, SUITE, SuiteEntry, chosen_experiments
 from harness.spec.catalog import Catalog
 from harness.spec.loader import check_pair, check_promises, load_experiment, load_topology, why_not_applicable

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from harness.components.base import SECRETS
 from harness.components.registry import members, plan
 from harness.core.clock import to_ns
-from harness.core.model import Experiment, Fault, Topology
+from harness.core.experiment import Experiment, Fault
 from harness.core.names import link_name
 from harness.core.specs import ContainerSpec, NodeContext
+from harness.core.topology import Topology
 from harness.faults.base import Aim, State
 from harness.faults.registry import FAULTS
 from harness.faults.rehearsal import RehearsalHost

@@ -15,7 +15,8 @@ from typing import Any
 
 from harness.analysis import Measures
 from harness.core.clock import Clock, MonotonicClock
-from harness.core.model import Experiment, Topology
+from harness.core.experiment import Experiment
+from harness.core.topology import Topology
 from harness.run.artifacts import RunFolder
 from harness.run.interrupts import Interrupts
 from harness.run.orchestrator import Orchestrator, Watcher, new_run_id

@@ -13,8 +13,8 @@ from functools import partial
 from typing import Any, Protocol
 
 from harness.core.clock import Clock, to_ns, to_s
+from harness.core.experiment import Experiment
 from harness.core.history import EventKind, FaultStep, HistoryWriter, Phase
-from harness.core.model import Experiment
 from harness.core.specs import ContainerSpec
 from harness.errors import HarnessError, PeerError, RunError, RunInterrupted
 from harness.run.abort import AbortCondition

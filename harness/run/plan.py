@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.components.registry import images
-from harness.core.model import Experiment, Role, Topology
+from harness.core.experiment import Experiment
 from harness.core.names import AGENT_ROLE
+from harness.core.topology import Topology
+from harness.core.words import Role
 from harness.errors import UsageError
 from harness.faults.registry import FAULTS
 from harness.load.deadlines import START_PROBE_DEADLINE_S

@@ -8,9 +8,9 @@ from typing import Any
 
 from harness.components.registry import readback
 from harness.core.history import EventKind, HistoryWriter
-from harness.core.model import Topology
 from harness.core.rows import SavedValue
 from harness.core.specs import ContainerSpec
+from harness.core.topology import Topology
 from harness.errors import HarnessError, RecordError
 from harness.run.artifacts import RunFolder
 from harness.runtime.base import Deployment

@@ -7,8 +7,9 @@ from typing import Any
 
 from harness.components.base import generate_secrets
 from harness.components.registry import plan
-from harness.core.model import Role, Topology
 from harness.core.specs import ContainerSpec, NodeContext
+from harness.core.topology import Topology
+from harness.core.words import Role
 from harness.run.plan import needed_images
 from harness.runtime.base import Deployment, Peer, Progress, Runtime
 

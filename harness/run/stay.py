@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from harness.components.base import generate_secrets
 from harness.components.registry import entrance, plan
-from harness.core.model import Topology
 from harness.core.specs import NodeContext
+from harness.core.topology import Topology
 from harness.run.orchestrator import new_run_id
 from harness.run.plan import needed_images
 from harness.run.stage import CLIENT

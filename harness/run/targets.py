@@ -6,7 +6,8 @@ import random
 from collections.abc import Mapping, Sequence
 
 from harness.components.registry import member_probe, members
-from harness.core.model import Target, Topology
+from harness.core.experiment import Target
+from harness.core.topology import Topology
 from harness.errors import DeploymentError, RunError
 from harness.runtime.base import Deployment
 from harness.spec.targets import parse_target

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.clock import FakeClock, to_ns
-from harness.core.model import Capability, Topology
 from harness.core.rows import Operation, ProbeSample, RowWriter
 from harness.core.specs import ContainerSpec
+from harness.core.topology import Topology
+from harness.core.words import Capability
 from harness.errors import DeploymentError, PeerError
 from harness.faults.base import FaultKind
 from harness.faults.journal import Journal

@@ -10,8 +10,10 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.core.model import Experiment, Fault, Link, Patroni, Role, Topology
+from harness.core.experiment import Experiment, Fault
 from harness.core.rules import FaultRules, Peer
+from harness.core.topology import Link, Patroni, Topology
+from harness.core.words import Role
 from harness.errors import SpecError
 from harness.spec.document import Document, Loc, read
 from harness.spec.schema import did_you_mean, found, listed

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 from pydantic import TypeAdapter
 
-from harness.core.model import Experiment, Topology
+from harness.core.experiment import Experiment
+from harness.core.topology import Topology
 from harness.spec.document import parse, to_yaml
 from harness.spec.validate import validate
 

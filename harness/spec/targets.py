@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-from harness.core.model import Role, Target, Topology
+from harness.core.experiment import Target
+from harness.core.topology import Topology
+from harness.core.words import Role
 from harness.errors import UsageError
 from harness.spec.schema import did_you_mean, listed
 

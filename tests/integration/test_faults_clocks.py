@@ -14,8 +14,8 @@ import pytest
 
 from harness.components.base import generate_secrets
 from harness.components.registry import plan
-from harness.core.model import Role
 from harness.core.specs import NodeContext
+from harness.core.words import Role
 from harness.errors import PeerError
 from harness.runtime.docker import DockerDeployment, DockerRuntime
 from harness.spec.loader import load_topology

@@ -8,9 +8,10 @@ import docker
 import pytest
 
 from harness.components import hops, toxiproxy
-from harness.core.model import Link, Role
 from harness.core.names import LINK_ROLE
 from harness.core.specs import ContainerSpec, NodeContext, ReadyProbe
+from harness.core.topology import Link
+from harness.core.words import Role
 from harness.errors import PeerError
 from harness.runtime.docker import DockerDeployment, DockerRuntime
 from tests.conftest import eventually

@@ -12,22 +12,11 @@ from typing import Any
 import pandas as pd
 
 from harness.analysis import RunRecord
+from harness.core.experiment import Experiment, Fault, Load, Objectives
 from harness.core.history import Event, EventKind, History
-from harness.core.model import (
-    Database,
-    Experiment,
-    Fault,
-    Load,
-    LoadBalancer,
-    Objectives,
-    Promise,
-    Recovery,
-    SessionOutcome,
-    Storage,
-    Topology,
-    Workbench,
-)
 from harness.core.rows import Operation, ProbeSample, SavedValue, columns
+from harness.core.topology import Database, LoadBalancer, Promise, Storage, Topology, Workbench
+from harness.core.words import Recovery, SessionOutcome
 
 STEADY_NS = 1_000_000_000_000
 CAPABILITIES = ("log_in", "start_session", "work", "save", "reconnect")

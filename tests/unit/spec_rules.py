@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from harness.core.constraints import Bounds
-from harness.core.model import Fault, Role, Topology
+from harness.core.experiment import Fault
 from harness.core.rules import FaultRules, Peer
+from harness.core.topology import Topology
+from harness.core.words import Role
 from harness.faults.base import NoOptions
 
 

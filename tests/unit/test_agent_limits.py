@@ -13,7 +13,7 @@ from harness.errors import PeerError
 from harness.faults.agent import cgroups, limits
 from harness.faults.agent.limits import RealLimits
 from harness.faults.host import GuardError
-from harness.faults.host_limits import CpuLimit, MemoryLimit
+from harness.faults.host.limits import CpuLimit, MemoryLimit
 
 MB = 2**20
 VERSION_1 = {
@@ -128,10 +128,18 @@ def test_a_group_that_holds_more_than_one_container_is_refused(tmp_path: Path, m
 
 def test_what_eats_memory_is_found_and_ended_by_its_tag_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # whoever looks for it is another object than the one that started it, as after a crash
-    with subprocess.Popen(["sleep", "600"], env={**os.environ, limits.TAG_VARIABLE: "chaos-unit-0-a"}) as sleeper:
-        assert list(RealLimits().eaters("chaos-unit-0-a")) == [sleeper.pid]
-        assert list(RealLimits().eaters("chaos-unit-0")) == []
-        RealLimits().stop_eating("chaos-unit-0-b")
-        assert sleeper.poll() is None
-        RealLimits().stop_eating("chaos-unit-0-a")
-        assert sleeper.wait(timeout=5) == -9
+    # it speaks once it runs: the kernel shows a program's environment a moment after it has begun to load it
+    argv = ["sh", "-c", "echo runs; exec sleep 60"]
+    environment = {**os.environ, limits.TAG_VARIABLE: "chaos-unit-0-a"}
+    with subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE) as sleeper:
+        try:
+            assert sleeper.stdout is not None
+            assert sleeper.stdout.readline() == b"runs\n"
+            assert list(RealLimits().eaters("chaos-unit-0-a")) == [sleeper.pid]
+            assert list(RealLimits().eaters("chaos-unit-0")) == []
+            RealLimits().stop_eating("chaos-unit-0-b")
+            assert sleeper.poll() is None
+            RealLimits().stop_eating("chaos-unit-0-a")
+            assert sleeper.wait(timeout=5) == -9
+        finally:
+            sleeper.kill()

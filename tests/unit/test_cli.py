@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from harness import cli
-from harness.core.model import Role, Topology
+from harness.core.topology import Topology
+from harness.core.words import Role
 from harness.errors import EngineUnavailable
 from harness.runtime.janitor import Remains
 from harness.spec import Catalog

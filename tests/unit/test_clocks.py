@@ -6,11 +6,12 @@ import pytest
 
 from harness.components import plan
 from harness.core.clock import FakeClock
-from harness.core.model import Experiment, Fault, Role
+from harness.core.experiment import Experiment, Fault
 from harness.core.preload import CLOCK_ENVIRONMENT, CLOCK_IMAGES
+from harness.core.words import Role
 from harness.faults.base import Aim
-from harness.faults.clocks import ClockSkew
 from harness.faults.host import GuardError
+from harness.faults.kinds.clocks import ClockSkew
 from harness.faults.rehearsal import RehearsalHost
 from harness.run.plan import clock_roles
 from harness.runtime.images import context_files

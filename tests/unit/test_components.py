@@ -29,8 +29,9 @@ from harness.components.base import (
     WORKBENCH_FIRST_HOST,
 )
 from harness.components.registry import COMPONENTS, MEMBER_PROBES, READBACKS
-from harness.core.model import Database, LoadBalancer, Patroni, Role, Storage, Topology, Workbench
 from harness.core.specs import ContainerSpec, Mount, NodeContext
+from harness.core.topology import Database, LoadBalancer, Patroni, Storage, Topology, Workbench
+from harness.core.words import Role
 
 TOPOLOGY = Topology(
     name="pair",

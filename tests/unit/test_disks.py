@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from harness.core.clock import FakeClock
-from harness.core.model import Fault
+from harness.core.experiment import Fault
 from harness.faults.agent import throttle
 from harness.faults.base import Aim
-from harness.faults.disks import DiskFull, IoSlow, IoStall
 from harness.faults.host import GuardError
-from harness.faults.host_volumes import Attempt, Limit
+from harness.faults.host.volumes import Attempt, Limit
+from harness.faults.kinds.disks import DiskFull, IoSlow, IoStall
+from harness.faults.kinds.stale import Stale
 from harness.faults.registry import FAULTS
 from harness.faults.rehearsal import RehearsalHost
-from harness.faults.stale import Stale
 from harness.spec.loader import load_topology
 
 TOPOLOGY = load_topology(Path(__file__).resolve().parents[2] / "topologies/active-passive.yaml")

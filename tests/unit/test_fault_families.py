@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 
 from harness.core.clock import FakeClock
-from harness.core.model import Fault
+from harness.core.experiment import Fault
 from harness.faults.agent import processes
 from harness.faults.agent.storage import null_call
 from harness.faults.base import Aim
-from harness.faults.database import _CLIENT_TITLE, Failover, KillConnections
 from harness.faults.host import GuardError, ProcessState
-from harness.faults.host_limits import Burn
-from harness.faults.processes import Crash, Freeze, ProcessOptions
+from harness.faults.host.limits import Burn
+from harness.faults.kinds.database import _CLIENT_TITLE, Failover, KillConnections
+from harness.faults.kinds.processes import Crash, Freeze, ProcessOptions
+from harness.faults.kinds.resources import Cpu, CpuOptions, Memory, MemoryOptions
 from harness.faults.rehearsal import RehearsalHost
-from harness.faults.resources import Cpu, CpuOptions, Memory, MemoryOptions
 from harness.spec.loader import load_topology
 
 ROOT = Path(__file__).resolve().parents[2]

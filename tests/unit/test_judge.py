@@ -12,9 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.analysis import Measures, analyse
+from harness.core.experiment import Objectives
 from harness.core.history import EventKind, History
-from harness.core.model import Objectives, Promise, Recovery, SessionOutcome
+from harness.core.topology import Promise
 from harness.core.verdict import Outcome
+from harness.core.words import Recovery, SessionOutcome
 from tests.unit.analysis_runs import (
     PROMISE,
     fault_events,

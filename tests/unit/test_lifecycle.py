@@ -14,8 +14,8 @@ from harness.errors import HarnessError
 from harness.faults.base import Aim
 from harness.faults.host import GuardError
 from harness.faults.journal import Entry, Journal, parse_entries
+from harness.faults.kinds.machines import Kill
 from harness.faults.lifecycle import CONFIRM_TIMEOUT_S, Lifecycle
-from harness.faults.machines import Kill
 from harness.faults.registry import FAULTS
 from harness.faults.rehearsal import RehearsalHost
 from tests.unit.fault_samples import sample

@@ -10,12 +10,14 @@ import pytest
 
 from harness.components import SECRETS, images, plan
 from harness.components.hops import Hop, hop, listen_port
-from harness.core.model import Fault, Link, Role, Topology, Workbench
+from harness.core.experiment import Fault
 from harness.core.names import LINK_ROLE
 from harness.core.specs import ContainerSpec, NodeContext
+from harness.core.topology import Link, Topology, Workbench
+from harness.core.words import Role
 from harness.errors import SpecError
-from harness.faults.packets import Loss, Partition
-from harness.faults.traffic import Reset
+from harness.faults.kinds.packets import Loss, Partition
+from harness.faults.kinds.traffic import Reset
 from harness.runtime.images import context_files, published_reference
 from harness.spec import load_topology
 from harness.spec.resolved import dump_resolved, load_resolved

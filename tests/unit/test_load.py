@@ -18,8 +18,8 @@ import pytest
 import requests
 
 from harness.core.clock import NS_PER_S
-from harness.core.model import Capability
 from harness.core.rows import Operation, ProbeSample, split_checked
+from harness.core.words import Capability
 from harness.load.bookkeeping import CapabilityState
 from harness.load.deadlines import classify, deadline
 from harness.load.failures import CellFailed, DeadlineMissed, KernelGone, NotLoggedIn, Refused, StartFailed, describe

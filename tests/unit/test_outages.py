@@ -16,8 +16,8 @@ from harness.analysis.facts import read_facts
 from harness.analysis.outages import CapabilityMeasures, measure_probes
 from harness.analysis.record import probes_of
 from harness.core.history import History
-from harness.core.model import Recovery
 from harness.core.rows import ProbeSample
+from harness.core.words import Recovery
 from tests.unit.analysis_runs import fault_events, grid_probes, history, ns, probe, probes_frame, record
 
 

@@ -8,10 +8,10 @@ import pytest
 
 from harness.core.clock import FakeClock
 from harness.faults.base import Aim, State
-from harness.faults.filter_rules import Answer, Fate, Rule, add_script, remove_script
 from harness.faults.host import GuardError
-from harness.faults.packets import Dns, Loss, Partition, _plausible
+from harness.faults.kinds.packets import Dns, Loss, Partition, _plausible
 from harness.faults.rehearsal import RehearsalHost
+from harness.faults.scripts.filters import Answer, Fate, Rule, add_script, remove_script
 
 
 @pytest.fixture

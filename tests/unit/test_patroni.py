@@ -12,14 +12,16 @@ import pytest
 
 from harness.components import SECRETS, images, member_probe, members, patroni, plan, postgresql
 from harness.core.clock import FakeClock
-from harness.core.model import Database, Fault, Link, LoadBalancer, Patroni, Role, Storage, Topology, Workbench
+from harness.core.experiment import Fault
 from harness.core.specs import ContainerSpec, Mount, NodeContext
+from harness.core.topology import Database, Link, LoadBalancer, Patroni, Storage, Topology, Workbench
+from harness.core.words import Role
 from harness.errors import SpecError
 from harness.faults.base import Aim
 from harness.faults.host import GuardError
+from harness.faults.kinds.switchover import Switchover
 from harness.faults.registry import RULES
 from harness.faults.rehearsal import RehearsalHost
-from harness.faults.switchover import Switchover
 from harness.spec.loader import load_experiment, load_topology
 from harness.spec.resolved import dump_resolved, load_resolved
 from tests.conftest import ROOT

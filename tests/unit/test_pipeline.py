@@ -13,13 +13,14 @@ import pytest
 
 from harness.analysis import Measures
 from harness.core.clock import FakeClock
+from harness.core.experiment import Experiment, Fault
 from harness.core.history import Event, EventKind, FaultStep, Phase, read_history
-from harness.core.model import Experiment, Fault, Topology
+from harness.core.topology import Topology
 from harness.core.verdict import Outcome
 from harness.errors import RecordError, RunError, RunInterrupted, UsageError
 from harness.faults.base import Evidence, State
 from harness.faults.host import Host
-from harness.faults.machines import Kill
+from harness.faults.kinds.machines import Kill
 from harness.faults.registry import RULES
 from harness.run.artifacts import RunFolder
 from harness.run.experiment import run_experiment

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from harness.analysis import Measures, analyse
 from harness.core.history import EventKind
-from harness.core.model import SessionOutcome
+from harness.core.words import SessionOutcome
 from harness.report import words
 from harness.report.html import render_html
 from harness.report.junit import render_junit

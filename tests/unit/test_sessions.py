@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from harness.analysis import analyse
 from harness.analysis.sessions import SessionRow
-from harness.core.model import SessionOutcome
 from harness.core.rows import Operation
+from harness.core.words import SessionOutcome
 from tests.unit.analysis_runs import fault_events, history, op, record, twelve_users
 
 

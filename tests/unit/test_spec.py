@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.core.model import Experiment, Fault, Load, Objectives, Recovery, Role, SessionOutcome, Target, Topology
+from harness.core.experiment import Experiment, Fault, Load, Objectives, Target
+from harness.core.topology import Topology
+from harness.core.words import Recovery, Role, SessionOutcome
 from harness.errors import SpecError, UsageError
 from harness.faults import registry
 from harness.spec import (

@@ -12,8 +12,9 @@ import pytest
 from rich.console import Console
 
 from harness.core.clock import FakeClock
+from harness.core.experiment import AbortWhen, Experiment
 from harness.core.history import EventKind, read_history
-from harness.core.model import AbortWhen, Experiment, Topology
+from harness.core.topology import Topology
 from harness.core.verdict import Outcome
 from harness.errors import RunInterrupted
 from harness.faults.registry import RULES

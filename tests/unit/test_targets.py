@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.core.clock import FakeClock
-from harness.core.model import Topology
+from harness.core.topology import Topology
 from harness.errors import RunError
 from harness.run.targets import resolve
 from harness.runtime.fake import FakeRuntime

@@ -17,12 +17,13 @@ from harness.components import client, haproxy, plan
 from harness.components.certificates import certificates
 from harness.components.registry import entrance
 from harness.core.clock import FakeClock
-from harness.core.model import Experiment, Fault, LoadBalancer, Topology
+from harness.core.experiment import Experiment, Fault
 from harness.core.specs import ContainerSpec, NodeContext
 from harness.core.tls import AUTHORITY_PATH, EXPIRED_PATH, SERVED_PATH
+from harness.core.topology import LoadBalancer, Topology
 from harness.faults.base import Aim
-from harness.faults.certificates import CertificateExpiry
 from harness.faults.host import GuardError
+from harness.faults.kinds.certificates import CertificateExpiry
 from harness.faults.rehearsal import RehearsalHost
 from harness.load.failures import FAILURES, describe
 from harness.load.jupyterhub import AUTHORITY_VARIABLE, JupyterHubClient

@@ -9,11 +9,11 @@ import pytest
 from harness.core.clock import FakeClock
 from harness.faults.base import Aim
 from harness.faults.host import GuardError
-from harness.faults.questions import LARGEST_BYTES, question
+from harness.faults.kinds.traffic import Bandwidth, Jitter, Latency, Reset
+from harness.faults.kinds.traffic_proof import Proof, over, shown
 from harness.faults.rehearsal import RehearsalHost
-from harness.faults.shaping import Shape, handle_of, script
-from harness.faults.traffic import Bandwidth, Jitter, Latency, Reset
-from harness.faults.traffic_proof import Proof, over, shown
+from harness.faults.scripts.questions import LARGEST_BYTES, question
+from harness.faults.scripts.shaping import Shape, handle_of, script
 
 TAG = "chaos-abc123-0"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.core.tls import AUTHORITY_PATH, SERVED_PATH, TLS_PORT
 from harness.errors import PeerError
 from harness.faults.agent.namespaces import in_network_of
-from harness.faults.host_balancer import VERIFIED
+from harness.faults.host.balancer import VERIFIED
 
 __all__ = ["RealBalancer"]
 
@@ -22,7 +22,7 @@ _DONE = "Success!"
 
 
 class RealBalancer:
-    """See `harness.faults.host_balancer.Balancer`. Needs CAP_SYS_PTRACE for the container's files."""
+    """See `harness.faults.host.balancer.Balancer`. Needs CAP_SYS_PTRACE for the container's files."""
 
     def serve_certificate(self, pid: int, path: str) -> None:
         root = Path(f"/proc/{pid}/root")

@@ -20,7 +20,7 @@ _DATE_TIMEOUT_S = 2.0
 
 
 class RealClocks:
-    """See `harness.faults.host_clocks.Clocks`. Needs CAP_SYS_PTRACE for the files of a container and CAP_SYS_ADMIN to
+    """See `harness.faults.host.clocks.Clocks`. Needs CAP_SYS_PTRACE for the files of a container and CAP_SYS_ADMIN to
     run a program among them."""
 
     def set_offset(self, pid: int, offset_s: float) -> None:

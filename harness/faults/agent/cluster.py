@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from harness.errors import PeerError
 from harness.faults.agent.namespaces import in_network_of
-from harness.faults.host_cluster import HERE, ClusterMember
+from harness.faults.host.cluster import HERE, ClusterMember
 
 __all__ = ["RealCluster"]
 
@@ -24,7 +24,7 @@ _REFUSAL_TIMEOUT_S = 0.25
 
 
 class RealCluster:
-    """See `harness.faults.host_cluster.Cluster`. Needs CAP_SYS_ADMIN."""
+    """See `harness.faults.host.cluster.Cluster`. Needs CAP_SYS_ADMIN."""
 
     def members(self, pid: int) -> Sequence[ClusterMember]:
         status, body = in_network_of(pid, lambda: _ask("GET", HERE, "/cluster", _CLUSTER_TIMEOUT_S))

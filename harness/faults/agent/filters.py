@@ -9,7 +9,7 @@ import struct
 from collections.abc import Mapping, Sequence
 
 from harness.faults.agent.namespaces import in_network_of, run_in_network_of
-from harness.faults.filter_rules import NAME_SERVER, Answer, Rule, add_script, remove_script
+from harness.faults.scripts.filters import NAME_SERVER, Answer, Rule, add_script, remove_script
 
 __all__ = ["RealFilters"]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from harness.errors import PeerError
 from harness.faults.agent import cgroups, eater
 from harness.faults.host import GuardError
-from harness.faults.host_limits import Burn, CpuLimit, MemoryLimit
+from harness.faults.host.limits import Burn, CpuLimit, MemoryLimit
 
 __all__ = ["RealLimits"]
 
@@ -30,7 +30,7 @@ _WITH_AGENT = ("setpriv", "--pdeathsig", "KILL")
 
 
 class RealLimits:
-    """See `harness.faults.host_limits.Limits`. Needs the host's control groups, writable, and CAP_KILL and
+    """See `harness.faults.host.limits.Limits`. Needs the host's control groups, writable, and CAP_KILL and
     CAP_SYS_PTRACE for what eats memory."""
 
     def __init__(self) -> None:

@@ -19,7 +19,7 @@ _LAST_FRAGMENT = 1 << 31
 
 
 class RealStorage:
-    """See `harness.faults.host_limits.Storage`. Needs CAP_SYS_ADMIN."""
+    """See `harness.faults.host.limits.Storage`. Needs CAP_SYS_ADMIN."""
 
     def answers(self, pid: int) -> str:
         return in_network_of(pid, lambda: null_call(("127.0.0.1", _PORT)))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from harness.faults.agent.cgroups import is_version_2
 from harness.faults.host import GuardError
-from harness.faults.host_volumes import Limit
+from harness.faults.host.volumes import Limit
 
 __all__ = ["limit_of", "set_limit"]
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from harness.errors import PeerError
 from harness.faults.agent.namespaces import in_network_of
-from harness.faults.host_traffic import Proxy, Toxic
+from harness.faults.host.traffic import Proxy, Toxic
 
 __all__ = ["RealToxiproxies"]
 
@@ -26,7 +26,7 @@ _SERVER_ERRORS = 500
 
 
 class RealToxiproxies:
-    """The part of `harness.faults.host_traffic.Traffic` that is about toxics."""
+    """The part of `harness.faults.host.traffic.Traffic` that is about toxics."""
 
     def proxies(self, pid: int) -> list[Proxy]:
         return self._ask(pid, lambda server: [_proxy(found) for found in server.proxies().values()])

@@ -12,8 +12,8 @@ from typing import TypeVar
 
 from harness.faults.agent.namespaces import in_network_of, run_in_network_of
 from harness.faults.agent.toxiproxy import RealToxiproxies
-from harness.faults.host_traffic import Ended, Exchange
-from harness.faults.questions import Question, question
+from harness.faults.host.traffic import Ended, Exchange
+from harness.faults.scripts.questions import Question, question
 
 __all__ = ["RealTraffic"]
 
@@ -28,7 +28,7 @@ _TRIAL_TIMEOUT_S = 10.0
 
 
 class RealTraffic(RealToxiproxies):
-    """See `harness.faults.host_traffic.Traffic`. Needs CAP_SYS_ADMIN and CAP_NET_ADMIN, and the program `tc`."""
+    """See `harness.faults.host.traffic.Traffic`. Needs CAP_SYS_ADMIN and CAP_NET_ADMIN, and the program `tc`."""
 
     def exchange(
         self, pid: int, address: str, port: int, service: int, *, padding_bytes: int = 0, count: int = 1

@@ -22,7 +22,7 @@ from harness.faults.agent.processes import start_ticks
 from harness.faults.agent.replace import file_handle, handle_is_stale, replace_by_copy
 from harness.faults.agent.throttle import limit_of, set_limit
 from harness.faults.host import GuardError
-from harness.faults.host_volumes import Attempt, Limit, Rate, Usage
+from harness.faults.host.volumes import Attempt, Limit, Rate, Usage
 
 __all__ = ["RealVolumes"]
 
@@ -71,7 +71,7 @@ finally:
 
 
 class RealVolumes:
-    """See `harness.faults.host_volumes.Volumes`. Only volumes whose names begin with the run's."""
+    """See `harness.faults.host.volumes.Volumes`. Only volumes whose names begin with the run's."""
 
     def __init__(self, run_id: str, engine: EngineApi) -> None:
         self._run_id = run_id

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from harness.core.tls import EXPIRED_PATH, SERVED_PATH
-from harness.faults.host_balancer import EXPIRED, VERIFIED
+from harness.faults.host.balancer import EXPIRED, VERIFIED
 from harness.faults.rehearsal.paper import Paper
 
 __all__ = ["PaperBalancer"]
 
 
 class PaperBalancer:
-    """See `harness.faults.host_balancer.Balancer`."""
+    """See `harness.faults.host.balancer.Balancer`."""
 
     def __init__(self, paper: Paper, machine_of: Callable[[int], str]) -> None:
         self._paper = paper

@@ -14,7 +14,7 @@ _WRONG = "wall clock"
 
 
 class PaperClocks:
-    """See `harness.faults.host_clocks.Clocks`. Every container was started with a clock that can be set."""
+    """See `harness.faults.host.clocks.Clocks`. Every container was started with a clock that can be set."""
 
     def __init__(self, paper: Paper, machine_of: Callable[[int], str]) -> None:
         self._paper = paper

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from harness.faults.host_cluster import HERE, ClusterMember
+from harness.faults.host.cluster import HERE, ClusterMember
 from harness.faults.rehearsal.paper import Paper
 
 __all__ = ["PaperCluster"]
@@ -18,7 +18,7 @@ class _Machines(Protocol):
 
 
 class PaperCluster:
-    """See `harness.faults.host_cluster.Cluster`. A server's address is its name."""
+    """See `harness.faults.host.cluster.Cluster`. A server's address is its name."""
 
     def __init__(self, paper: Paper, machines: _Machines) -> None:
         self._paper = paper

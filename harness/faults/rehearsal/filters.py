@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from harness.faults.filter_rules import (
+from harness.faults.host import ContainerState
+from harness.faults.rehearsal.paper import Paper
+from harness.faults.scripts.filters import (
     CABLE,
     LOOPBACK,
     NAME_SERVER,
@@ -17,8 +19,6 @@ from harness.faults.filter_rules import (
     add_script,
     remove_script,
 )
-from harness.faults.host import ContainerState
-from harness.faults.rehearsal.paper import Paper
 
 __all__ = ["RehearsalFilters"]
 

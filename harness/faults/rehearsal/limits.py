@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from harness.faults.host_limits import Burn, CpuLimit, MemoryLimit
+from harness.faults.host.limits import Burn, CpuLimit, MemoryLimit
 from harness.faults.rehearsal.paper import Paper
 
 __all__ = ["PaperLimits", "PaperStorage"]
@@ -14,7 +14,7 @@ _USED_BYTES = 100 * 2**20
 
 
 class PaperLimits:
-    """See `harness.faults.host_limits.Limits`. A group is called after its machine."""
+    """See `harness.faults.host.limits.Limits`. A group is called after its machine."""
 
     def __init__(self, paper: Paper) -> None:
         self._paper = paper
@@ -78,7 +78,7 @@ class PaperLimits:
 
 
 class PaperStorage:
-    """See `harness.faults.host_limits.Storage`."""
+    """See `harness.faults.host.limits.Storage`."""
 
     def __init__(self, answers: Callable[[int], bool]) -> None:
         self._answers = answers

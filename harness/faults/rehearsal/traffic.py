@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from harness.core.model import Link
 from harness.core.names import link_name, proxy_name
-from harness.faults.host_traffic import Ended, Exchange, Proxy, Toxic
-from harness.faults.questions import question
+from harness.core.topology import Link
+from harness.faults.host.traffic import Ended, Exchange, Proxy, Toxic
 from harness.faults.rehearsal.paper import Paper
+from harness.faults.scripts.questions import question
 
 __all__ = ["RehearsalTraffic"]
 
@@ -30,7 +30,7 @@ class _Machines(Protocol):
 
 
 class RehearsalTraffic:
-    """See `harness.faults.host_traffic.Traffic`. A link on paper leads to an echo service."""
+    """See `harness.faults.host.traffic.Traffic`. A link on paper leads to an echo service."""
 
     def __init__(self, paper: Paper, machines: _Machines) -> None:
         self._paper = paper

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.faults.host_volumes import Attempt, Limit, Rate, Usage
+from harness.faults.host.volumes import Attempt, Limit, Rate, Usage
 from harness.faults.rehearsal.paper import Paper
 
 __all__ = ["PaperVolumes"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from harness.core.model import Role
+from harness.core.words import Role
 from harness.faults.base import Evidence, State
-from harness.faults.disks import GONE, DiskFault
 from harness.faults.host import GuardError, Host
+from harness.faults.kinds.disks import GONE, DiskFault
 
 __all__ = ["Stale"]
 

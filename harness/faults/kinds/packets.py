@@ -9,15 +9,16 @@ from dataclasses import asdict, dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 from harness.core.constraints import Bounds
-from harness.core.model import Fault, Topology
+from harness.core.experiment import Fault
 from harness.core.names import container_name
 from harness.core.rules import Peer
+from harness.core.topology import Topology
 from harness.errors import PeerError
 from harness.faults.base import Aim, Evidence, FaultKind, State
-from harness.faults.filter_rules import ALL_MACHINES, LOOPBACK, NAME_SERVER, SHARE_UNIT, Answer, Fate, Rule
 from harness.faults.host import ContainerState, GuardError, Host
-from harness.faults.machines import guard_own_machine, machine_state
-from harness.faults.traffic_links import roles_of
+from harness.faults.kinds.machines import guard_own_machine, machine_state
+from harness.faults.kinds.traffic_links import roles_of
+from harness.faults.scripts.filters import ALL_MACHINES, LOOPBACK, NAME_SERVER, SHARE_UNIT, Answer, Fate, Rule
 
 __all__ = ["Dns", "Loss", "Partition"]
 

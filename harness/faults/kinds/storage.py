@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from harness.core.model import Role
+from harness.core.words import Role
 from harness.faults.base import Aim, Evidence, NoOptions, State
 from harness.faults.host import GuardError, Host
-from harness.faults.machines import Restart, back
-from harness.faults.processes import Freeze, process_state
+from harness.faults.kinds.machines import Restart, back
+from harness.faults.kinds.processes import Freeze, process_state
 
 __all__ = ["NfsHang", "NfsRestart"]
 

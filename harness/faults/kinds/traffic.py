@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from harness.core.constraints import Bounds
-from harness.core.model import Fault, Link, Topology
+from harness.core.experiment import Fault
 from harness.core.rules import Peer
+from harness.core.topology import Link, Topology
 from harness.faults.base import Aim, Evidence, FaultKind, State
 from harness.faults.host import GuardError, Host
-from harness.faults.machines import guard_own_machine, machine_state
-from harness.faults.shaping import DEVICE, Shape, burst_bytes, handle_of, script
-from harness.faults.traffic_links import (
+from harness.faults.kinds.machines import guard_own_machine, machine_state
+from harness.faults.kinds.traffic_links import (
     Plan,
     add_toxics,
     confirm_gone,
@@ -28,7 +28,8 @@ from harness.faults.traffic_links import (
     remove_toxics,
     roles_of,
 )
-from harness.faults.traffic_proof import Proof, alive, over, seconds_text, shown
+from harness.faults.kinds.traffic_proof import Proof, alive, over, seconds_text, shown
+from harness.faults.scripts.shaping import DEVICE, Shape, burst_bytes, handle_of, script
 
 __all__ = ["Bandwidth", "Jitter", "Latency", "Reset", "SlowClose"]
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from harness.core.model import Fault, Patroni, Role, Topology
+from harness.core.experiment import Fault
+from harness.core.topology import Patroni, Topology
+from harness.core.words import Role
 from harness.faults.base import Aim, Evidence, FaultKind, State
 from harness.faults.host import GuardError, Host
-from harness.faults.machines import guard_own_machine, machine_state
+from harness.faults.kinds.machines import guard_own_machine, machine_state
 
 __all__ = ["Switchover"]
 

@@ -10,11 +10,13 @@ from dataclasses import asdict, dataclass
 from typing import Annotated, Any, ClassVar
 
 from harness.core.constraints import Bounds, Count
-from harness.core.model import Fault, Role, Topology
+from harness.core.experiment import Fault
+from harness.core.topology import Topology
+from harness.core.words import Role
 from harness.faults.base import Aim, Evidence, FaultKind, State
 from harness.faults.host import GuardError, Host
-from harness.faults.host_volumes import Limit
-from harness.faults.machines import guard_own_machine, machine_state
+from harness.faults.host.volumes import Limit
+from harness.faults.kinds.machines import guard_own_machine, machine_state
 
 __all__ = ["DiskFault", "DiskFull", "IoSlow", "IoStall", "ReadOnly"]
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from harness.faults.base import Aim, Evidence, FaultKind, State
 from harness.faults.host import Host
-from harness.faults.machines import guard_own_machine, machine_state
+from harness.faults.kinds.machines import guard_own_machine, machine_state
 
 __all__ = ["Isolate"]
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from harness.core.model import Fault, Role, Topology
+from harness.core.experiment import Fault
+from harness.core.topology import Topology
+from harness.core.words import Role
 from harness.faults.base import Aim, Evidence, FaultKind, State
 from harness.faults.host import GuardError, Host, ProcessState
-from harness.faults.machines import Kill
-from harness.faults.processes import process_state, still_there
+from harness.faults.kinds.machines import Kill
+from harness.faults.kinds.processes import process_state, still_there
 
 __all__ = ["Failover", "KillConnections"]
 

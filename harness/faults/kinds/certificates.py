@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from harness.core.model import Fault, Role, Topology
+from harness.core.experiment import Fault
 from harness.core.tls import EXPIRED_PATH, SERVED_PATH
+from harness.core.topology import Topology
+from harness.core.words import Role
 from harness.faults.base import Aim, Evidence, FaultKind, State
 from harness.faults.host import GuardError, Host
-from harness.faults.host_balancer import EXPIRED, VERIFIED
-from harness.faults.machines import guard_own_machine, machine_state
+from harness.faults.host.balancer import EXPIRED, VERIFIED
+from harness.faults.kinds.machines import guard_own_machine, machine_state
 
 __all__ = ["CertificateExpiry"]
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from harness.core.constraints import Bounds
-from harness.core.model import Fault, Topology
+from harness.core.experiment import Fault
 from harness.core.preload import CLOCK_IMAGES
+from harness.core.topology import Topology
 from harness.faults.base import Aim, Evidence, FaultKind, State
 from harness.faults.host import GuardError, Host
-from harness.faults.machines import guard_own_machine, machine_state
+from harness.faults.kinds.machines import guard_own_machine, machine_state
 
 __all__ = ["ClockSkew"]
 

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 from harness.core.constraints import Bounds, Positive
 from harness.faults.base import Aim, Evidence, FaultKind, State
 from harness.faults.host import GuardError, Host
-from harness.faults.machines import guard_own_machine, machine_state
+from harness.faults.kinds.machines import guard_own_machine, machine_state
 
 __all__ = ["Cpu", "Memory"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from harness.faults.filter_rules import Answer, Rule
+from harness.faults.scripts.filters import Answer, Rule
 
 __all__ = ["Filters"]
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from harness.faults.base import Aim, Evidence, FaultKind, State
 from harness.faults.host import GuardError, Host, ProcessState
-from harness.faults.machines import guard_own_machine, machine_state
+from harness.faults.kinds.machines import guard_own_machine, machine_state
 
 __all__ = ["Crash", "Freeze", "process_state"]
 

@@ -1,7 +1,4 @@
-"""What a fault may look at and do on the engine's host, by families.
-
-Real in `agent`, on paper in `rehearsal`. Every method that acts is idempotent, and what is already gone is fine.
-"""
+"""Machines (containers), their processes, and the cables between them and the host."""
 
 from __future__ import annotations
 
@@ -10,15 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from harness.errors import HarnessError
-from harness.faults.host_balancer import Balancer
-from harness.faults.host_clocks import Clocks
-from harness.faults.host_cluster import Cluster
-from harness.faults.host_filters import Filters
-from harness.faults.host_limits import Limits, Storage
-from harness.faults.host_traffic import Traffic
-from harness.faults.host_volumes import Volumes
 
-__all__ = ["ContainerState", "GuardError", "Host", "Links", "Machines", "ProcessState", "Processes"]
+__all__ = ["ContainerState", "GuardError", "Links", "Machines", "ProcessState", "Processes"]
 
 
 class GuardError(HarnessError):
@@ -163,44 +153,3 @@ class Links(Protocol):
     def is_up(self, device: str) -> bool:
         """Whether the device exists and is switched on."""
         ...
-
-
-class Host(Protocol):
-    """All families."""
-
-    def now_ns(self) -> int:
-        """The host's monotonic clock."""
-        ...
-
-    @property
-    def machines(self) -> Machines: ...
-
-    @property
-    def processes(self) -> Processes: ...
-
-    @property
-    def links(self) -> Links: ...
-
-    @property
-    def filters(self) -> Filters: ...
-
-    @property
-    def traffic(self) -> Traffic: ...
-
-    @property
-    def limits(self) -> Limits: ...
-
-    @property
-    def storage(self) -> Storage: ...
-
-    @property
-    def cluster(self) -> Cluster: ...
-
-    @property
-    def volumes(self) -> Volumes: ...
-
-    @property
-    def balancer(self) -> Balancer: ...
-
-    @property
-    def clocks(self) -> Clocks: ...

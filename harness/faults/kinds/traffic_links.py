@@ -7,15 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from harness.core.model import Fault, Link, Role, Target
+from harness.core.experiment import Fault, Target
 from harness.core.names import link_name
+from harness.core.topology import Link
+from harness.core.words import Role
 from harness.errors import PeerError
 from harness.faults.base import Aim, Evidence, State
 from harness.faults.host import ContainerState, GuardError, Host
-from harness.faults.host_traffic import Ended, Exchange, Proxy, Toxic
-from harness.faults.machines import guard_own_machine
-from harness.faults.questions import LARGEST_BYTES
-from harness.faults.traffic_proof import Proof, alive, over, seconds_text, shown
+from harness.faults.host.traffic import Ended, Exchange, Proxy, Toxic
+from harness.faults.kinds.machines import guard_own_machine
+from harness.faults.kinds.traffic_proof import Proof, alive, over, seconds_text, shown
+from harness.faults.scripts.questions import LARGEST_BYTES
 
 __all__ = [
     "Plan",

@@ -1,0 +1,130 @@
+"""The frozen model of what is done to a topology. `spec` reads YAML into these classes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar
+
+from harness.core.constraints import Bounds, Count, Period, Positive, Seconds
+from harness.core.words import Role
+
+__all__ = ["AbortWhen", "Experiment", "Fault", "Load", "Objectives", "Target"]
+
+#: Keys that the model does not know are mistakes.
+_STRICT: dict[str, object] = {"extra": "forbid"}
+
+
+@dataclass(frozen=True)
+class Target:
+    """Which members of a role a fault hits, e.g. `workbench[active]` or `workbench[0]`; resolved at injection."""
+
+    role: Role
+    selector: str
+
+    PATTERN: ClassVar[re.Pattern[str]] = re.compile(r"(?P<role>[a-z_]+)\[(?P<selector>[^\[\]]+)\]")
+    WORDS: ClassVar[Mapping[Role, tuple[str, ...]]] = {
+        Role.LOAD_BALANCER: ("holder", "any"),
+        Role.WORKBENCH: ("active", "busiest", "any"),
+        Role.DATABASE: ("primary", "any"),
+        Role.STORAGE: ("active", "any"),
+    }
+    """The words that may stand in the brackets, each of which means one member. Beside them: a number, `*` for all
+    members, and a share such as `50%`."""
+
+    def __str__(self) -> str:
+        return f"{self.role}[{self.selector}]"
+
+    def count(self, members: int) -> int:
+        """How many of so many members it means; of a share at least one."""
+        if self.selector == "*":
+            return members
+        if self.selector.endswith("%"):
+            return max(1, round(members * int(self.selector[:-1]) / 100))
+        return 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """One injected condition: when, what, on whom, for how long."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = _STRICT
+
+    fault: str
+    """The kind; `harness list --faults` shows them."""
+    target: str
+    """`role[selector]`, see `Target`."""
+    peer: str = ""
+    """The other side, as a target, for faults between two sides (`harness list --faults` shows which)."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """What else there is to choose for this kind of fault: docs/faults.md has the table."""
+    at_s: Seconds
+    """Seconds after the steady state was reached."""
+    hold_s: Seconds
+    """Seconds from its injection until it is undone; longer than any automatic recovery should take."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """The people: how many and how busy."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = _STRICT
+
+    users: Positive = 12
+    beat_s: Period = 1.0
+    """Each user runs a cell once a beat, on a time grid of their own."""
+    save_every: Positive = 2
+    """Each n-th beat also saves (appends to a file in the home, with fsync)."""
+    ramp_s: Seconds = 10.0
+    """Log-ins are spread over this time."""
+    start_probe_every_s: Annotated[float, Bounds(1)] = 5.0
+    """How often an instrument starts a session of its own. It bounds how exactly an outage of start_session is known,
+    and it costs the platform: 0.4 s of processor a start where sessions are prewarmed, 2.4 s where they are cold."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AbortWhen:
+    """When an experiment goes too far: every fault is undone at once and the run fails."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = _STRICT
+
+    working_below_percent: Annotated[float, Bounds(1, 100)]
+    """Fewer than this share of the people can work ..."""
+    for_s: Period
+    """... for this long without a break."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objectives:
+    """What must hold whatever the topology promises."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = _STRICT
+
+    writes_lost_at_most: Count | None = None
+    """Acknowledged writes that may be missing afterwards."""
+    sessions_lost_at_most: Count | None = None
+    """Sessions that may still not work at the end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """What is done to a topology, and what must hold."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = _STRICT
+
+    description: str
+    source: str
+    """Where this failure was seen or is documented."""
+    faults: tuple[Fault, ...]
+    load: Load = Load()
+    steady_state_s: Period = 5.0
+    """All capabilities must be good for this long before the first fault."""
+    settle_s: Seconds = 20.0
+    """Observation after the last fault is undone; long enough for the slowest user to come back."""
+    objectives: Objectives = Objectives()
+    blast_radius: Positive = 1
+    """At most this many containers may be targets of faults at the same time. More than one has to be said."""
+    abort_when: AbortWhen | None = None
+    name: str = ""
+    """The file's name without its ending; not a key of the file."""

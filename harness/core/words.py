@@ -1,0 +1,54 @@
+"""The words that topologies, experiments, records and reports share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+__all__ = ["Capability", "Recovery", "Role", "SessionOutcome"]
+
+
+class Role(StrEnum):
+    """What a part of the platform is for."""
+
+    LOAD_BALANCER = "load_balancer"
+    WORKBENCH = "workbench"
+    DATABASE = "database"
+    STORAGE = "storage"
+
+
+class Capability(StrEnum):
+    """Something a person can do on the platform; outages are measured for each."""
+
+    LOG_IN = "log_in"
+    START_SESSION = "start_session"
+    WORK = "work"
+    SAVE = "save"
+    RECONNECT = "reconnect"
+
+
+class SessionOutcome(StrEnum):
+    """What became of one session, mildest first."""
+
+    UNDISTURBED = "undisturbed"
+    KEPT = "kept"
+    RESTARTED = "restarted"
+    LOST = "lost"
+
+    @property
+    def severity(self) -> int:
+        """0 for the mildest, growing."""
+        return list(SessionOutcome).index(self)
+
+
+class Recovery(StrEnum):
+    """How the platform came back, best first."""
+
+    UNAFFECTED = "unaffected"
+    BY_DESIGN = "by_design"
+    BY_REPAIR = "by_repair"
+    NOT_RECOVERED = "not_recovered"
+
+    @property
+    def severity(self) -> int:
+        """0 for the best, growing."""
+        return list(Recovery).index(self)
