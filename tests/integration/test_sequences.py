@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from harness.core.names import LABEL_RUN
 from harness.faults.registry import FAULTS
 from harness.runtime.docker import DockerRuntime
 from tests.conftest import ROOT, left_of
@@ -44,7 +46,8 @@ NEEDS_MORE = {
 }
 
 LOOKS = (
-    ("ip", "address", "show"),
+    ("ip", "-oneline", "link", "show"),
+    ("ip", "-oneline", "address", "show"),
     ("ip", "route", "show", "table", "all"),
     ("ip", "rule", "show"),
     ("losetup", "--all", "--list", "--noheadings"),
@@ -54,14 +57,32 @@ LOOKS = (
 RULE_LOOKS = (("nft", "--stateless", "list", "ruleset"), ("iptables-save",))
 
 
-def host_state() -> dict[str, str]:
-    """What the host's own network, disks and mounts look like."""
-    state = {}
+def host_state(engine: docker.DockerClient, run_id: str) -> dict[str, str]:
+    """What the host's own network, disks and mounts look like, without what belongs to other runs at this moment."""
+    state, others = {}, _of_others(engine, run_id)
     for argv in (*LOOKS, *RULE_LOOKS):
-        if subprocess.run(["which", argv[0]], capture_output=True, check=False).returncode == 0:
+        if shutil.which(argv[0]):
             done = subprocess.run(argv, capture_output=True, text=True, check=True)
-            state[" ".join(argv)] = "\n".join(_without_counters(line) for line in done.stdout.splitlines())
+            lines = [_without_counters(line) for line in done.stdout.splitlines()]
+            ours = [line for line in lines if run_id in line or not any(other in line for other in others)]
+            state[" ".join(argv)] = "\n".join(ours)
     return state
+
+
+def _of_others(engine: docker.DockerClient, run_id: str) -> set[str]:
+    """Names by which lines about other runs are known: bridges, what is plugged into them, subnets, ids."""
+    found = set[str]()
+    for network in engine.networks.list():
+        labels = (network.attrs or {}).get("Labels") or {}
+        if LABEL_RUN in labels and labels[LABEL_RUN] != run_id:
+            pools = ((network.attrs or {}).get("IPAM") or {}).get("Config") or []
+            found |= {f"br-{(network.id or '')[:12]}", f"chaos-{labels[LABEL_RUN]}"}
+            found |= {str(pool["Subnet"]).rsplit(".", 1)[0] + "." for pool in pools}
+    links = subprocess.run(["ip", "-oneline", "link", "show"], capture_output=True, text=True, check=True).stdout
+    plugged = [line for line in links.splitlines() if any(f"master {bridge} " in line for bridge in found)]
+    names = {line.split(": ")[1].partition("@")[0] for line in plugged}
+    # a container's layers and namespaces are mounts of the host under names that tell nothing of the run
+    return found | names | {"/docker/"}
 
 
 def _without_counters(line: str) -> str:
@@ -119,7 +140,7 @@ def test_nothing_is_left_of_any_sequence(
 ) -> None:
     runtime.ensure_images(["agent", "storage", "database"], lambda *_: None)
     number, run_id = next(numbers), secrets.token_hex(3)
-    before = host_state()
+    before = host_state(engine, run_id)
     errors = tmp_path_factory.mktemp("sequence") / "errors"
     argv = [sys.executable, "-m", "tests.integration.small_platform", run_id, as_json(sequence)]
     with errors.open("w") as file:
@@ -134,8 +155,8 @@ def test_nothing_is_left_of_any_sequence(
     if not number % 2:
         assert code == 0, story
     deadline = time.monotonic() + GONE_WITHIN_S
-    while (left := left_of(engine, run_id)) or host_state() != before:
-        assert time.monotonic() < deadline, f"left: {left or differences(before, host_state())}\n{story}"
+    while (left := left_of(engine, run_id)) or host_state(engine, run_id) != before:
+        assert time.monotonic() < deadline, f"left: {left or differences(before, host_state(engine, run_id))}\n{story}"
         time.sleep(0.2)
 
 
