@@ -23,6 +23,7 @@ from harness.run.interrupts import Interrupts
 from harness.run.plan import Act, time_line
 from harness.run.recorder import collect_containers, collect_rows, read_back
 from harness.run.stage import CLIENT, Stage
+from harness.run.steady import not_steady
 from harness.run.targets import resolve
 from harness.runtime.base import Deployment, Peer, Progress
 
@@ -211,7 +212,7 @@ class Orchestrator:
         while True:
             snapshot = self._snapshot(client)
             now_ns = snapshot["t_ns"]
-            missing = _not_steady(snapshot, users, needed_s, working_since_ns)
+            missing = not_steady(snapshot, users, needed_s, working_since_ns)
             if snapshot["users"].get("working", 0) < users:
                 working_since_ns = None
             elif working_since_ns is None:
@@ -395,21 +396,3 @@ class Orchestrator:
         log.exception("the run broke")
         self._history.append(EventKind.ERROR, {"type": type(error).__name__, "message": message, "detail": detail})
         self._watcher.note(f"error: {type(error).__name__}: {message}" + (f"\n{detail}" if detail else ""))
-
-
-def _not_steady(snapshot: Mapping[str, Any], users: int, needed_s: float, working_since_ns: int | None) -> str:
-    """What is still missing for the steady state; empty when nothing is."""
-    working = snapshot["users"].get("working", 0)
-    if working < users:
-        return f"{working} of {users} people work"
-    if working_since_ns is None or to_s(snapshot["t_ns"] - working_since_ns) < needed_s:
-        return f"everybody works, but not for {needed_s:g} s yet"
-    for name, state in snapshot["capabilities"].items():
-        since_ns = state["good_since_ns"]
-        if since_ns is None:
-            return f"{name} is not good: {state['last_detail'] or 'not probed yet'}"
-        if to_s(snapshot["t_ns"] - since_ns) < needed_s:
-            return f"{name} is not good for {needed_s:g} s yet"
-    if not snapshot["capabilities"]:
-        raise RunError("the client probes no capability")
-    return ""
