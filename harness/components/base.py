@@ -15,8 +15,10 @@ __all__ = [
     "DATABASE_PROXY_HOST",
     "ETCD_FIRST_HOST",
     "LOAD_BALANCER_HOST",
+    "LOAD_BALANCER_VIP_HOST",
     "SECRETS",
     "STORAGE_HOST",
+    "STORAGE_VIP_HOST",
     "WORKBENCH_FIRST_HOST",
     "Component",
     "generate_secrets",
@@ -25,13 +27,17 @@ __all__ = [
 
 # Last octets in the run's /24. Fixed, so that a container that was killed and started again is where its peers look
 # for it, and so that faults and captures can be read without a table.
+LOAD_BALANCER_VIP_HOST: Final = 4
 LOAD_BALANCER_HOST: Final = 5
+"""The only one, or the first of a pair: `core.products.LoadBalancer.nodes` has the same bound."""
 WORKBENCH_FIRST_HOST: Final = 11
-"""Node i is at 11 + i, up to nine of them: `core.topology.Workbench.nodes` has the same bound."""
+"""Node i is at 11 + i, up to nine of them: `core.products.Workbench.nodes` has the same bound."""
 DATABASE_HOST: Final = 20
-"""The only server, or the first of up to five: `core.topology.Patroni.nodes` has the same bound."""
+"""The only server, or the first of up to five: `core.products.Patroni.nodes` has the same bound."""
 DATABASE_PROXY_HOST: Final = 25
+STORAGE_VIP_HOST: Final = 29
 STORAGE_HOST: Final = 30
+"""The only server, or the first of a pair."""
 ETCD_FIRST_HOST: Final = 50
 CLIENT_HOST: Final = 100
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from harness.components import haproxy
-from harness.components.base import CLIENT_HOST, LOAD_BALANCER_HOST
+from harness.components import haproxy, jupyterhub
+from harness.components.base import CLIENT_HOST, WORKBENCH_FIRST_HOST
 from harness.core.specs import ContainerSpec, NodeContext
 from harness.core.topology import Topology
 
@@ -26,8 +26,8 @@ def names(_topology: Topology) -> tuple[str, ...]:
 
 def containers(topology: Topology, context: NodeContext) -> tuple[ContainerSpec, ...]:
     """The client. It has no probe: it answers as soon as it runs. The first request tells it the users' password."""
-    scheme, _ = haproxy.entrance(topology.load_balancer)
-    authority = haproxy.authority(topology, context)
+    balanced = topology.load_balancer is not None
+    authority = haproxy.authority(topology, context) if balanced else ""
     return (
         ContainerSpec(
             name=NAME,
@@ -35,16 +35,30 @@ def containers(topology: Topology, context: NodeContext) -> tuple[ContainerSpec,
             image=IMAGE,
             host_number=CLIENT_HOST,
             command=("python3", "-m", "harness.load"),
-            # Without the port, as browsers do it: Jupyter Server compares Origin with Host, which has no default port.
-            # By address: a name that does not resolve is a fault of its own, not part of every other one.
             environment={
-                "PLATFORM_URL": f"{scheme}://{context.address(LOAD_BALANCER_HOST)}",
+                "PLATFORM_URL": " ".join(_entrances(topology, context)),
                 **({"PLATFORM_AUTHORITY": AUTHORITY_PATH} if authority else {}),
             },
             files={AUTHORITY_PATH: authority} if authority else {},
             # Probes run under SCHED_RR, so that a busy machine does not look like a slow platform.
             capabilities=("SYS_NICE",),
-            depends_on=haproxy.names(topology),
+            depends_on=haproxy.names(topology) if balanced else jupyterhub.names(topology),
             conversation=True,
         ),
+    )
+
+
+def _entrances(topology: Topology, context: NodeContext) -> tuple[str, ...]:
+    """Where people come to: the balancer, or each node, with its name.
+
+    By address: a name that does not resolve is a fault of its own, not part of every other one. Behind a balancer
+    without the port, as browsers do it: Jupyter Server compares Origin with Host, which has no default port.
+    """
+    balancer = topology.load_balancer
+    if balancer is not None:
+        scheme, _ = haproxy.entrance(balancer)
+        return (f"{scheme}://{haproxy.address(balancer, context)}",)
+    return tuple(
+        f"{name}=http://{context.address(WORKBENCH_FIRST_HOST + index)}:{jupyterhub.PROXY_PORT}"
+        for index, name in enumerate(jupyterhub.names(topology))
     )

@@ -1,21 +1,61 @@
-"""How whoever needs the database reaches it, whichever product that is."""
+"""How whoever needs the database reaches it, whichever product that is, or none: then each node has a file."""
 
 from __future__ import annotations
 
-from harness.components import patroni, postgresql
-from harness.core.specs import NodeContext
-from harness.core.topology import Patroni, Topology
+from typing import Final
 
-__all__ = ["gate", "url"]
+from harness.components import patroni, postgresql
+from harness.core.products import Patroni
+from harness.core.specs import NodeContext
+from harness.core.topology import Topology
+
+__all__ = ["environment", "files", "gate", "gates", "url"]
+
+#: On the node's own disk, which outlives the death of the machine.
+_FILE: Final = "sqlite:////srv/hub/jupyterhub.sqlite"
 
 
 def url(topology: Topology, context: NodeContext, node: int) -> str:
-    """How the hub of a node reaches its database; holds the password."""
+    """How the hub of a node reaches its database; holds the password where there is one.
+
+    Nodes that are active at the same time each have a database of their own on the server: a hub keeps what it has read
+    in its memory, so two of them must not share one.
+    """
+    if topology.database is None:
+        return _FILE
+    name = postgresql.databases(topology)[node if topology.workbench.mode != "active-passive" else 0]
     if isinstance(topology.database, Patroni):
-        return patroni.url(topology, context, node)
-    return postgresql.url(topology, context, node)
+        return patroni.url(topology, context, node, name)
+    return postgresql.url(topology, context, node, name)
+
+
+def environment(topology: Topology) -> dict[str, str]:
+    """The client's side of the limits by which a connection to a server that is gone is given up."""
+    database = topology.database
+    if database is None:
+        return {}
+    return {
+        "DB_KEEPALIVES_IDLE_S": str(database.keepalives_idle_s),
+        "DB_KEEPALIVES_INTERVAL_S": str(database.keepalives_interval_s),
+        "DB_KEEPALIVES_COUNT": str(database.keepalives_count),
+        "DB_TCP_USER_TIMEOUT_MS": str(database.user_timeout_s * 1000),
+    }
+
+
+def files(topology: Topology, context: NodeContext) -> dict[str, str]:
+    """What a node needs besides: the configuration of its own HAProxy towards the servers, if it has one."""
+    return patroni.node_files(topology, context) if isinstance(topology.database, Patroni) else {}
 
 
 def gate(topology: Topology) -> str:
-    """The container that takes their connections: the server itself, or what leads to the primary."""
-    return patroni.gate(topology) if isinstance(topology.database, Patroni) else postgresql.gate(topology)
+    """The one container that takes the nodes' connections: the server itself, or what leads to the primary; empty where
+    there is none."""
+    gates_ = gates(topology)
+    return gates_[0] if len(gates_) == 1 else ""
+
+
+def gates(topology: Topology) -> tuple[str, ...]:
+    """The containers that the nodes connect to."""
+    if topology.database is None:
+        return ()
+    return patroni.gates(topology) if isinstance(topology.database, Patroni) else postgresql.names(topology)

@@ -1,16 +1,17 @@
-"""The storage: one NFS-Ganesha server that exports the users' homes."""
+"""The storage: NFS-Ganesha that exports the users' homes, one server, or a pair with a virtual address on one disk."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from harness.components.base import STORAGE_HOST
+from harness.components.base import STORAGE_HOST, STORAGE_VIP_HOST
 from harness.components.hops import Hop, hop
+from harness.core.products import Storage
 from harness.core.specs import ContainerSpec, Mount, NodeContext, ReadyProbe
 from harness.core.topology import Topology
 from harness.core.words import Role
 
-__all__ = ["EXPORT", "IMAGE", "IMAGES", "NAME", "PORTS", "READBACK", "containers", "names", "way"]
+__all__ = ["EXPORT", "IMAGE", "IMAGES", "NAME", "PORTS", "READBACK", "containers", "names", "readback", "way"]
 
 IMAGE: Final = "storage"
 IMAGES: Final = (IMAGE,)
@@ -19,11 +20,11 @@ EXPORT: Final = "/export"
 #: NFS and MOUNT, both fixed in its configuration, TCP only: no port mapper is needed.
 PORTS: Final = (2049, 20048)
 
-# Reads the server's own disk, past every client's cache: what is not here is lost to whoever logs in elsewhere.
+# Reads the disk itself, past every client's cache: what is not here is lost to whoever logs in elsewhere.
 # A user without the file has saved nothing, which is fine; a file that can't be read is not, and fails the command,
 # because a missing measurement must not read as a lost write. Lines that are no number are torn writes.
-_READBACK: Final = f"""\
-cd {EXPORT} || exit 1
+_READBACK: Final = """\
+cd {folder} || exit 1
 status=0
 for file in */saves.log; do
   [ -e "$file" ] || continue
@@ -31,40 +32,60 @@ for file in */saves.log; do
 done
 exit $status
 """
-#: Run in the storage container: prints a line `user,value` for every value in every home's saves.log.
-READBACK: Final = ("sh", "-c", _READBACK)
 
 
-def way(topology: Topology, node: int) -> dict[str, str]:
-    """The environment that tells a node where its homes are."""
+def readback(folder: str) -> tuple[str, ...]:
+    """A command that prints a line `user,value` for every value in the saves.log of every home in `folder`."""
+    return ("sh", "-c", _READBACK.format(folder=folder))
+
+
+#: To be run in a storage container.
+READBACK: Final = readback(EXPORT)
+
+
+def way(topology: Topology, context: NodeContext, node: int) -> dict[str, str]:
+    """The environment that tells a node where its homes are, and what to do while they are away."""
+    storage = settings(topology)
     nfs, mount = (
         hop(topology, (Role.WORKBENCH, node), (Role.STORAGE, 0), Hop(NAME, STORAGE_HOST, port), service)
         for service, port in enumerate(PORTS)
     )
-    found = {"HOMES_SERVER": f"{nfs.name}:{EXPORT}"}
+    server = context.address(STORAGE_VIP_HOST) if storage.vip else nfs.name
+    found = {"HOMES_SERVER": f"{server}:{EXPORT}"}
     if (nfs.port, mount.port) != PORTS:
         found |= {"HOMES_NFS_PORT": str(nfs.port), "HOMES_MOUNT_PORT": str(mount.port)}
+    if storage.mount == "soft":
+        found["HOMES_SOFT_S"] = str(storage.soft_timeout_s)
     return found
 
 
-def names(_topology: Topology) -> tuple[str, ...]:
-    """One server."""
-    return (NAME,)
+def names(topology: Topology) -> tuple[str, ...]:
+    """`storage`, or `storage-0` and `storage-1`."""
+    count = topology.size(Role.STORAGE)
+    return (NAME,) if count == 1 else tuple(f"{NAME}-{index}" for index in range(count))
+
+
+def settings(topology: Topology) -> Storage:
+    """The role's knobs."""
+    assert topology.storage is not None, "asked for topologies with storage only"
+    return topology.storage
 
 
 def containers(topology: Topology, _context: NodeContext) -> tuple[ContainerSpec, ...]:
-    """The server; the homes are on a volume, so that they outlive the container."""
-    return (
+    """The servers; the homes are on a volume, so that they outlive the containers."""
+    storage = settings(topology)
+    return tuple(
         ContainerSpec(
-            name=NAME,
+            name=name,
             role=Role.STORAGE,
             image=IMAGE,
-            host_number=STORAGE_HOST,
-            environment={"NFS_GRACE_PERIOD_S": str(topology.storage.grace_period_s)},
-            mounts=(Mount(volume="homes", path=EXPORT, size_mb=topology.storage.size_mb),),
+            host_number=STORAGE_HOST + index,
+            environment={"NFS_GRACE_PERIOD_S": str(storage.grace_period_s)},
+            mounts=(Mount(volume="homes", path=EXPORT, size_mb=storage.size_mb),),
             # Ganesha opens files by handle; without the capability it says INITIALIZED and exports nothing.
             capabilities=("DAC_READ_SEARCH",),
             security_options=("seccomp=unconfined",),
             ready=ReadyProbe(argv=("/usr/local/bin/ready",), proves="the homes' export can be mounted"),
-        ),
+        )
+        for index, name in enumerate(names(topology))
     )

@@ -1,20 +1,34 @@
-"""The load balancer: HAProxy in front of the Workbench nodes."""
+"""The load balancer: HAProxy in front of the Workbench nodes, alone or as a pair with a virtual address."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 from harness.components import jupyterhub
-from harness.components.base import LOAD_BALANCER_HOST
+from harness.components.base import LOAD_BALANCER_HOST, LOAD_BALANCER_VIP_HOST
 from harness.components.certificates import certificates
+from harness.components.haproxy_config import Server
+from harness.components.haproxy_config import config as _config
 from harness.components.hops import Hop, hop, link_containers
+from harness.core.products import LoadBalancer
 from harness.core.specs import ContainerSpec, NodeContext, ReadyProbe
 from harness.core.tls import AUTHORITY_PATH, EXPIRED_PATH, SERVED_PATH, TLS_PORT
-from harness.core.topology import LoadBalancer, Topology
+from harness.core.topology import Topology
 from harness.core.words import Role
 
-__all__ = ["CONFIG_PATH", "IMAGE", "IMAGES", "NAME", "PORT", "authority", "config", "containers", "entrance", "names"]
+__all__ = [
+    "CONFIG_PATH",
+    "IMAGE",
+    "IMAGES",
+    "NAME",
+    "PORT",
+    "address",
+    "authority",
+    "containers",
+    "entrance",
+    "names",
+    "settings",
+]
 
 IMAGE: Final = "load_balancer"
 IMAGES: Final = (IMAGE,)
@@ -22,131 +36,82 @@ NAME: Final = "load-balancer"
 PORT: Final = 80
 CONFIG_PATH: Final = "/etc/haproxy/haproxy.cfg"
 
-# Requests go to whichever node's check succeeds: in active-passive that is the active one alone.
-# - `option redispatch 1`: a connection that its node refuses is tried elsewhere at the first retry, not the last.
-# - `http-reuse never`: a node's proxy closes idle connections after 5 s (Node's default). One that is shared between
-#   people may be closed at the moment of reuse; then HAProxy drops the request without an answer, most often on a busy
-#   node.
-# - `on-marked-down shutdown-sessions`: a websocket to a dead node ends when the check fails, not after the tunnel's
-#   time-out.
-# - `timeout tunnel 1h`: an idle kernel's websocket must not look like an outage.
-# - `hard-stop-after`: a stop does not wait for websockets that stay open for hours.
-# - the X-Workbench-Node header lets users and probes say which node served them.
-_CONFIG: Final = """\
-global
-  user haproxy
-  group haproxy
-  stats socket /run/haproxy/admin.sock mode 600 level admin
-  log stdout format raw local0
-  maxconn 8000
-  hard-stop-after 5s
-
-defaults
-  mode http
-  log global
-  option httplog
-  timeout connect 1s
-  timeout client 60s
-  timeout server 60s
-  timeout tunnel 1h
-  timeout queue 5s
-  retries 2
-
-frontend platform
-  bind :{port}{tls}
-  default_backend workbench
-
-backend workbench
-  option httpchk GET {check_path}
-  option redispatch 1
-  http-reuse never
-  http-response set-header X-Workbench-Node %s
-  timeout check {timeout}
-  default-server port {check_port} inter {interval} fall {fall} rise {rise} on-marked-down shutdown-sessions
-{servers}
-"""
-
-# Only http/1.1: with http/2, which HAProxy 2.6 offers nobody by itself either, a websocket is a stream among others and
-# no connection of its own. Nodes learn from the header what browsers speak; but their own proxy appends what it speaks,
-# and by that the hub goes, so most cookies come without the mark that keeps them from plain connections: it is added.
-_TLS: Final = rf""" ssl crt {SERVED_PATH} ssl-min-ver TLSv1.2 alpn http/1.1
-  http-request set-header X-Forwarded-Proto https
-  http-response replace-header Set-Cookie '^((?:(?!; *[Ss]ecure).)+)$' '\1; Secure'"""
-
-
-def config(balancer: LoadBalancer, nodes: Mapping[str, str], checks: Mapping[str, str] | None = None) -> str:
-    """HAProxy's configuration for `nodes`: name -> IPv4 address, with a port where it is not the proxy's own.
-
-    `checks` has the port of a node's health check where that is not the product's own. Addresses rather than names:
-    HAProxy resolves names at its start and refuses to start where one is missing.
-    """
-    wholes = {name: way if ":" in way else f"{way}:{jupyterhub.PROXY_PORT}" for name, way in nodes.items()}
-    ports = {name: f" port {port}" for name, port in (checks or {}).items()}
-    servers = [f"  server {name} {way} check{ports.get(name, '')}" for name, way in wholes.items()]
-    return _CONFIG.format(
-        port=entrance(balancer)[1],
-        tls=_TLS if balancer.tls else "",
-        check_path=jupyterhub.ACTIVE_PATH,
-        check_port=jupyterhub.ACTIVE_PORT,
-        interval=_milliseconds(balancer.check_interval_s),
-        timeout=_milliseconds(balancer.check_timeout_s),
-        fall=balancer.check_fall,
-        rise=balancer.check_rise,
-        servers="\n".join(servers),
-    )
-
 
 def entrance(balancer: LoadBalancer) -> tuple[str, int]:
     """The scheme by which people come, and the port; it is the scheme's own, so no address has to name it."""
     return ("https", TLS_PORT) if balancer.tls else ("http", PORT)
 
 
+def address(balancer: LoadBalancer, context: NodeContext) -> str:
+    """Where people come to: the balancer's own address, or the virtual one of a pair."""
+    return context.address(LOAD_BALANCER_VIP_HOST if balancer.vip else LOAD_BALANCER_HOST)
+
+
 def authority(topology: Topology, context: NodeContext) -> str:
     """What clients verify the balancer with, as text in PEM; empty where it does not speak TLS."""
-    return _certificate_files(topology, context).get(AUTHORITY_PATH, "")
+    return _certificate_files(settings(topology), context).get(AUTHORITY_PATH, "")
 
 
-def names(_topology: Topology) -> tuple[str, ...]:
-    """One balancer."""
-    return (NAME,)
+def names(topology: Topology) -> tuple[str, ...]:
+    """`load-balancer`, or `load-balancer-0` and `load-balancer-1`."""
+    count = topology.size(Role.LOAD_BALANCER)
+    return (NAME,) if count == 1 else tuple(f"{NAME}-{index}" for index in range(count))
+
+
+def settings(topology: Topology) -> LoadBalancer:
+    """The role's knobs."""
+    assert topology.load_balancer is not None, "the registry asks this module for topologies with a balancer only"
+    return topology.load_balancer
 
 
 def containers(topology: Topology, context: NodeContext) -> tuple[ContainerSpec, ...]:
-    """The balancer; it starts when every node is ready, so that its own readiness is the platform's."""
-    nodes, checks = dict[str, str](), dict[str, str]()
-    for number, node in enumerate(jupyterhub.containers(topology, context)):
-        direct = [Hop(node.name, node.host_number, port) for port in jupyterhub.PORTS]
-        ends = (Role.LOAD_BALANCER, 0), (Role.WORKBENCH, number)
-        ways = [hop(topology, *ends, hop_, service) for service, hop_ in enumerate(direct)]
-        nodes[node.name] = context.address(ways[0].host_number)
-        if ways != direct:
-            nodes[node.name] += f":{ways[0].port}"
-            checks[node.name] = str(ways[1].port)
-    return (
+    """The balancers; they start when every node is ready, so that their own readiness is the platform's."""
+    balancer = settings(topology)
+    everybody = names(topology)
+    peers = {name: context.address(LOAD_BALANCER_HOST + index) for index, name in enumerate(everybody)}
+    return tuple(
         ContainerSpec(
-            name=NAME,
+            name=name,
             role=Role.LOAD_BALANCER,
             image=IMAGE,
-            host_number=LOAD_BALANCER_HOST,
+            host_number=LOAD_BALANCER_HOST + index,
             files={
-                CONFIG_PATH: config(topology.load_balancer, nodes, checks),
-                **_certificate_files(topology, context),
+                CONFIG_PATH: _config(
+                    balancer,
+                    entrance(balancer)[1],
+                    servers(topology, context, index),
+                    peers if balancer.vip else {},
+                    name,
+                ),
+                **_certificate_files(balancer, context),
             },
-            depends_on=(*nodes, *link_containers(topology, Role.LOAD_BALANCER, Role.WORKBENCH)),
-            ready=ReadyProbe(
-                argv=("/usr/local/bin/ready", "/hub/login"), proves="the log-in page comes through the balancer"
+            depends_on=(
+                *jupyterhub.names(topology),
+                *link_containers(topology, Role.LOAD_BALANCER, Role.WORKBENCH),
             ),
-        ),
+            ready=ReadyProbe(
+                argv=("/usr/local/bin/ready", jupyterhub.LOG_IN_PATH),
+                proves="the log-in page comes through the balancer",
+            ),
+        )
+        for index, name in enumerate(everybody)
     )
 
 
-def _certificate_files(topology: Topology, context: NodeContext) -> dict[str, str]:
+def servers(topology: Topology, context: NodeContext, number: int) -> tuple[Server, ...]:
+    """How balancer `number` reaches each node: by its own address, or by that of a link in between."""
+    found = []
+    for node, spec in enumerate(jupyterhub.containers(topology, context)):
+        ends = (Role.LOAD_BALANCER, number), (Role.WORKBENCH, node)
+        direct = [Hop(spec.name, spec.host_number, port) for port in jupyterhub.PORTS]
+        work, status, load = (hop(topology, *ends, hop_, service) for service, hop_ in enumerate(direct))
+        found.append(Server(spec.name, context.address(work.host_number), (work.port, status.port, load.port)))
+    return tuple(found)
+
+
+def _certificate_files(balancer: LoadBalancer, context: NodeContext) -> dict[str, str]:
     """The expired one too, so that a fault needs no key of its own."""
-    if not topology.load_balancer.tls:
+    if not balancer.tls:
         return {}
-    made = certificates(context, context.address(LOAD_BALANCER_HOST), NAME)
+    made = certificates(context, address(balancer, context), NAME)
     return {SERVED_PATH: made.served, EXPIRED_PATH: made.expired, AUTHORITY_PATH: made.authority}
-
-
-def _milliseconds(seconds: float) -> str:
-    return f"{round(seconds * 1000)}ms"

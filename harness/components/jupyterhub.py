@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Final
 
 from harness.components import databases, ganesha
@@ -15,11 +16,15 @@ __all__ = [
     "ACTIVE_PATH",
     "ACTIVE_PORT",
     "ACTIVE_PROBE",
+    "HUB_HEALTH_PATH",
     "IMAGE",
     "IMAGES",
+    "LOG_IN_CHECK_PATH",
     "LOG_IN_PATH",
     "PORTS",
+    "PROXY_HEALTH_PATH",
     "PROXY_PORT",
+    "READBACK",
     "containers",
     "names",
 ]
@@ -28,13 +33,24 @@ IMAGE: Final = "workbench"
 IMAGES: Final = (IMAGE,)
 PROXY_PORT: Final = 8000
 LOG_IN_PATH: Final = "/hub/login"
-#: Answers 200 on the node that holds the lock and serves, 503 or nothing on the others.
+#: Configurable-http-proxy's own word on itself.
+PROXY_HEALTH_PATH: Final = "/_chp_healthz"
+#: JupyterHub's own word on itself, through the proxy; it never asks the database.
+HUB_HEALTH_PATH: Final = "/hub/health"
+#: The supervisor's pages: 200 where the node serves (with a lease, where it holds it), 503 or nothing elsewhere ...
 ACTIVE_PORT: Final = 8002
 ACTIVE_PATH: Final = "/active"
-#: Where a balancer reaches a node: what people want, and the health check.
-PORTS: Final = (PROXY_PORT, ACTIVE_PORT)
+#: ... and 200 where somebody could also log in, as far as the node can tell: hub and database answer.
+LOG_IN_CHECK_PATH: Final = "/log-in"
+#: Answers every connection with a share in percent, which HAProxy's agent check takes for the node's weight.
+LOAD_PORT: Final = 8003
+#: Where a balancer reaches a node: what people want, the health checks, the load.
+PORTS: Final = (PROXY_PORT, ACTIVE_PORT, LOAD_PORT)
+#: Where homes are on the node's own disk: prints a line `user,value` for every value in every home's saves.log, as the
+#: storage's own command does.
+READBACK: Final = ganesha.readback("/homes")
 
-#: Resolves `workbench[active]`: run in each node, it exits 0 exactly on the active one. urlopen raises for a 503.
+#: Resolves `workbench[active]`: run in each node, it exits 0 exactly on those that serve. urlopen raises for a 503.
 ACTIVE_PROBE: Final = (
     "python3",
     "-I",
@@ -49,12 +65,12 @@ def names(topology: Topology) -> tuple[str, ...]:
 
 
 def containers(topology: Topology, context: NodeContext) -> tuple[ContainerSpec, ...]:
-    """One container a node, all alike: which one is active is decided at run time, by the lock."""
+    """One container a node, all alike: where only one is active, that is decided at run time, by the lock."""
     return tuple(_node(topology, context, index, name) for index, name in enumerate(names(topology)))
 
 
 def _node(topology: Topology, context: NodeContext, index: int, name: str) -> ContainerSpec:
-    workbench, database = topology.workbench, topology.database
+    workbench = topology.workbench
     return ContainerSpec(
         name=name,
         role=Role.WORKBENCH,
@@ -63,35 +79,55 @@ def _node(topology: Topology, context: NodeContext, index: int, name: str) -> Co
         environment={
             "NODE_NAME": name,
             "HUB_MODE": workbench.mode,
-            "TAKEOVER": workbench.takeover,
-            "PEERS": " ".join(
-                context.address(WORKBENCH_FIRST_HOST + other) for other in range(workbench.nodes) if other != index
-            ),
-            "STANDBY_POLL_S": str(workbench.standby_poll_s),
-            "LEASE_TTL_S": str(workbench.lease_ttl_s),
-            "DB_KEEPALIVES_IDLE_S": str(database.keepalives_idle_s),
-            "DB_KEEPALIVES_INTERVAL_S": str(database.keepalives_interval_s),
-            "DB_KEEPALIVES_COUNT": str(database.keepalives_count),
-            "DB_TCP_USER_TIMEOUT_MS": str(database.user_timeout_s * 1000),
+            "SUPERVISED": "yes" if workbench.supervised else "no",
             "SESSION_START": workbench.session_start,
-            **ganesha.way(topology, index),
-            "HOMES_CLIENT": workbench.homes_client,
+            **_lease(topology, context, index),
+            **databases.environment(topology),
+            **_homes(topology, context, index),
         },
+        files=databases.files(topology, context),
         secrets={
             "HUB_DB_URL": databases.url(topology, context, index),
-            **pick(context.secrets, "HUB_COOKIE_SECRET", "CONFIGPROXY_AUTH_TOKEN", "USER_PASSWORD"),
+            "HUB_COOKIE_SECRET": _cookie_secret(topology, context, name),
+            **pick(context.secrets, "CONFIGPROXY_AUTH_TOKEN", "USER_PASSWORD"),
         },
         # The homes are mounted inside the node, so that cutting the node off cuts its storage too.
-        capabilities=("SYS_ADMIN",),
-        devices=("/dev/fuse",),
+        capabilities=("SYS_ADMIN",) if topology.storage else (),
+        devices=("/dev/fuse",) if topology.storage else (),
         security_options=("apparmor=unconfined", "seccomp=unconfined"),
         depends_on=(
-            databases.gate(topology),
-            *ganesha.names(topology),
+            *databases.gates(topology),
+            *(ganesha.names(topology) if topology.storage else ()),
             *link_containers(topology, Role.WORKBENCH, Role.DATABASE),
             *link_containers(topology, Role.WORKBENCH, Role.STORAGE),
         ),
         ready=ReadyProbe(
-            argv=("/usr/local/bin/ready",), proves="the node serves, or stands by, with its homes mounted"
+            argv=("/usr/local/bin/ready",), proves="the node serves, or stands by, and its homes can be written"
         ),
     )
+
+
+def _lease(topology: Topology, context: NodeContext, index: int) -> dict[str, str]:
+    """What only nodes of which one is active need to know."""
+    workbench = topology.workbench
+    if workbench.mode != "active-passive":
+        return {}
+    others = (WORKBENCH_FIRST_HOST + other for other in range(workbench.nodes) if other != index)
+    return {
+        "TAKEOVER": workbench.takeover,
+        "PEERS": " ".join(context.address(other) for other in others),
+        "STANDBY_POLL_S": str(workbench.standby_poll_s),
+        "LEASE_TTL_S": str(workbench.lease_ttl_s),
+    }
+
+
+def _homes(topology: Topology, context: NodeContext, index: int) -> dict[str, str]:
+    if topology.storage is None:
+        return {"HOMES_SERVER": "local"}
+    return {**ganesha.way(topology, context, index), "HOMES_CLIENT": topology.workbench.homes_client}
+
+
+def _cookie_secret(topology: Topology, context: NodeContext, name: str) -> str:
+    """Nodes that share nothing do not know each other's cookies either."""
+    shared = context.secrets["HUB_COOKIE_SECRET"]
+    return shared if topology.database else hashlib.sha256(f"{shared}/{name}".encode()).hexdigest()

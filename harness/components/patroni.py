@@ -9,8 +9,9 @@ from typing import Any, Final
 from harness.components import etcd, postgresql
 from harness.components.base import DATABASE_HOST, DATABASE_PROXY_HOST, pick
 from harness.components.hops import Hop
+from harness.core.products import Patroni
 from harness.core.specs import ContainerSpec, Mount, NodeContext, ReadyProbe
-from harness.core.topology import Patroni, Topology
+from harness.core.topology import Topology
 from harness.core.words import Role
 
 __all__ = [
@@ -18,14 +19,16 @@ __all__ = [
     "CONFIG_PATH",
     "IMAGE",
     "IMAGES",
+    "NODE_PROXY_CONFIG_PATH",
     "PORTS",
     "PRIMARY_PROBE",
     "PROXY_NAME",
     "PROXY_ROLE",
     "config",
     "containers",
-    "gate",
+    "gates",
     "names",
+    "node_files",
     "proxy_config",
     "url",
 ]
@@ -36,6 +39,8 @@ IMAGES: Final = (etcd.IMAGE, IMAGE, _PROXY_IMAGE)
 PORTS: Final = postgresql.PORTS
 CONFIG_PATH: Final = "/etc/patroni.json"
 _PROXY_CONFIG_PATH: Final = "/etc/haproxy/haproxy.cfg"
+#: Where the node's supervisor looks for it.
+NODE_PROXY_CONFIG_PATH: Final = "/etc/haproxy/database.cfg"
 PROXY_NAME: Final = "database-proxy"
 #: The HAProxy in front of the servers is a part of the database, but no member of its role.
 PROXY_ROLE: Final = "database_proxy"
@@ -60,11 +65,13 @@ PRIMARY_PROBE: Final = (
 # - `timeout client`, `timeout server`: a connection that holds a lock is idle for as long as its holder likes.
 # - keep-alives and `tcp-ut` on both sides: with a proxy in between neither node nor server sees the other's end.
 # - OPTIONS: Patroni answers with the status alone.
-_PROXY_CONFIG: Final = """\
-global
+_PROXY_IDENTITY: Final = """
   user haproxy
   group haproxy
-  stats socket /run/haproxy/admin.sock mode 600 level admin
+  stats socket /run/haproxy/admin.sock mode 600 level admin"""
+_NODE_IDENTITY: Final = ""
+_PROXY_CONFIG: Final = """\
+global{identity}
   log stdout format raw local0
   maxconn 2000
   hard-stop-after 5s
@@ -79,7 +86,7 @@ defaults
   retries 2
 
 listen primary
-  bind :{port} tcp-ut {user_timeout}
+  bind {address}:{port} tcp-ut {user_timeout}
   option clitcpka
   clitcpka-idle {idle}
   clitcpka-intvl {interval}
@@ -105,9 +112,11 @@ frontend readiness
 """
 
 
-def url(topology: Topology, context: NodeContext, node: int) -> str:
-    """How the hub of a node reaches the primary; holds the password."""
-    return postgresql.url(topology, context, node, Hop(PROXY_NAME, DATABASE_PROXY_HOST, PORTS[0]))
+def url(topology: Topology, context: NodeContext, node: int, name: str) -> str:
+    """How the hub of a node reaches its database `name` on the primary; holds the password."""
+    if _settings(topology).proxy == "per-node":
+        return postgresql.url(topology, context, node, name, Hop("127.0.0.1", 0, PORTS[0]))
+    return postgresql.url(topology, context, node, name, Hop(PROXY_NAME, DATABASE_PROXY_HOST, PORTS[0]))
 
 
 def names(topology: Topology) -> tuple[str, ...]:
@@ -115,16 +124,31 @@ def names(topology: Topology) -> tuple[str, ...]:
     return tuple(f"database-{index}" for index in range(_settings(topology).nodes))
 
 
-def gate(_topology: Topology) -> str:
-    """The container that the nodes of the platform connect to."""
-    return PROXY_NAME
+def gates(topology: Topology) -> tuple[str, ...]:
+    """The containers that the nodes of the platform connect to."""
+    return names(topology) if _settings(topology).proxy == "per-node" else (PROXY_NAME,)
+
+
+def node_files(topology: Topology, context: NodeContext) -> dict[str, str]:
+    """The configuration of the HAProxy on every Workbench node, where each has one of its own."""
+    database = _settings(topology)
+    if database.proxy == "shared":
+        return {}
+    return {NODE_PROXY_CONFIG_PATH: proxy_config(database, _servers(topology, context), on_node=True)}
+
+
+def _servers(topology: Topology, context: NodeContext) -> dict[str, str]:
+    return {name: context.address(DATABASE_HOST + index) for index, name in enumerate(names(topology))}
 
 
 def containers(topology: Topology, context: NodeContext) -> tuple[ContainerSpec, ...]:
     """etcd, the servers, all alike (who is primary is decided at run time), and the HAProxy."""
     database = _settings(topology)
-    servers = {name: context.address(DATABASE_HOST + index) for index, name in enumerate(names(topology))}
-    nodes = (_server(database, context, index, servers) for index in range(database.nodes))
+    servers = _servers(topology, context)
+    nodes = tuple(_server(topology, context, index, servers) for index in range(database.nodes))
+    members = (*etcd.containers(database.etcd_nodes, context), *nodes)
+    if database.proxy == "per-node":
+        return members
     proxy = ContainerSpec(
         name=PROXY_NAME,
         role=PROXY_ROLE,
@@ -136,7 +160,7 @@ def containers(topology: Topology, context: NodeContext) -> tuple[ContainerSpec,
             argv=("/usr/local/bin/ready", "/ready", "200", str(_READY_PORT)), proves="there is a primary behind it"
         ),
     )
-    return (*etcd.containers(database.etcd_nodes, context), *nodes, proxy)
+    return (*members, proxy)
 
 
 def config(database: Patroni, name: str, servers: Mapping[str, str], etcd_addresses: tuple[str, ...]) -> str:
@@ -216,9 +240,12 @@ def config(database: Patroni, name: str, servers: Mapping[str, str], etcd_addres
     return json.dumps(whole, indent=1) + "\n"
 
 
-def proxy_config(database: Patroni, servers: Mapping[str, str]) -> str:
-    """HAProxy's configuration for `servers`: name -> IPv4 address."""
+def proxy_config(database: Patroni, servers: Mapping[str, str], *, on_node: bool = False) -> str:
+    """HAProxy's configuration for `servers` (name -> IPv4 address): for a machine of its own, or for a Workbench node,
+    where it is the node's unprivileged user and takes connections of the node only."""
     return _PROXY_CONFIG.format(
+        identity=_NODE_IDENTITY if on_node else _PROXY_IDENTITY,
+        address="127.0.0.1" if on_node else "",
         port=PORTS[0],
         ready_port=_READY_PORT,
         api_port=API_PORT,
@@ -234,7 +261,8 @@ def proxy_config(database: Patroni, servers: Mapping[str, str]) -> str:
     )
 
 
-def _server(database: Patroni, context: NodeContext, index: int, servers: Mapping[str, str]) -> ContainerSpec:
+def _server(topology: Topology, context: NodeContext, index: int, servers: Mapping[str, str]) -> ContainerSpec:
+    database = _settings(topology)
     name = list(servers)[index]
     synchronous = ("synchronous",) if database.synchronous else ()
     return ContainerSpec(
@@ -242,7 +270,7 @@ def _server(database: Patroni, context: NodeContext, index: int, servers: Mappin
         role=Role.DATABASE,
         image=IMAGE,
         host_number=DATABASE_HOST + index,
-        environment={"DB_NAME": postgresql.DATABASE, "DB_USER": postgresql.USER},
+        environment={"DB_NAMES": " ".join(postgresql.databases(topology)), "DB_USER": postgresql.USER},
         secrets={
             **pick(context.secrets, "DB_PASSWORD"),
             "PATRONI_SUPERUSER_PASSWORD": context.secrets["DB_ADMIN_PASSWORD"],

@@ -7,8 +7,9 @@ from typing import Final
 
 from harness.components.base import DATABASE_HOST, pick
 from harness.components.hops import Hop, hop
+from harness.core.products import Database, PostgresServer
 from harness.core.specs import ContainerSpec, Mount, NodeContext, ReadyProbe
-from harness.core.topology import PostgresServer, Topology
+from harness.core.topology import Topology
 from harness.core.words import Role
 
 __all__ = [
@@ -20,7 +21,7 @@ __all__ = [
     "PORTS",
     "USER",
     "containers",
-    "gate",
+    "databases",
     "names",
     "parameters",
     "settings",
@@ -33,17 +34,23 @@ NAME: Final = "database"
 _PORT: Final = 5432
 #: Where it is reached, in the order of a link's listeners.
 PORTS: Final = (_PORT,)
-#: What the hub uses.
+#: What the hub uses, or the first of several hubs.
 DATABASE: Final = "hub"
 USER: Final = "hub"
 MAX_CONNECTIONS: Final = 200
 _SERVER: Final = Hop(NAME, DATABASE_HOST, _PORT)
 
 
-def url(topology: Topology, context: NodeContext, node: int, direct: Hop = _SERVER) -> str:
-    """How the hub of a node reaches its database, which is at `direct`; holds the password."""
+def url(topology: Topology, context: NodeContext, node: int, name: str, direct: Hop = _SERVER) -> str:
+    """How the hub of a node reaches its database `name`, on the server that is at `direct`; holds the password."""
     way = hop(topology, (Role.WORKBENCH, node), (Role.DATABASE, 0), direct)
-    return f"postgresql://{USER}:{context.secrets['DB_PASSWORD']}@{way.name}:{way.port}/{DATABASE}"
+    return f"postgresql://{USER}:{context.secrets['DB_PASSWORD']}@{way.name}:{way.port}/{name}"
+
+
+def databases(topology: Topology) -> tuple[str, ...]:
+    """The names of the databases on the server: one for each hub that runs at the same time."""
+    hubs = 1 if topology.workbench.mode == "active-passive" else topology.workbench.nodes
+    return (DATABASE, *(f"{DATABASE}_{index}" for index in range(1, hubs)))
 
 
 def parameters(database: PostgresServer) -> Mapping[str, int]:
@@ -67,23 +74,20 @@ def names(_topology: Topology) -> tuple[str, ...]:
     return (NAME,)
 
 
-def gate(_topology: Topology) -> str:
-    """The container that the nodes of the platform connect to."""
-    return NAME
-
-
 def containers(topology: Topology, context: NodeContext) -> tuple[ContainerSpec, ...]:
     """The server; its data is on a volume, so that it outlives the container."""
+    database = topology.database
+    assert isinstance(database, Database), "the registry asks this module for product postgresql only"
     return (
         ContainerSpec(
             name=NAME,
             role=Role.DATABASE,
             image=IMAGE,
             host_number=DATABASE_HOST,
-            command=settings(topology.database),
-            environment={"DB_NAME": DATABASE, "DB_USER": USER},
+            command=settings(database),
+            environment={"DB_NAMES": " ".join(databases(topology)), "DB_USER": USER},
             secrets=pick(context.secrets, "DB_PASSWORD"),
-            mounts=(Mount(volume="database", path="/var/lib/postgresql/data", size_mb=topology.database.size_mb),),
+            mounts=(Mount(volume="database", path="/var/lib/postgresql/data", size_mb=database.size_mb),),
             ready=ReadyProbe(argv=("/usr/local/bin/ready",), proves="a durable write is acknowledged over TCP"),
         ),
     )

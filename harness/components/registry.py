@@ -52,8 +52,10 @@ PORTS: Final[Mapping[str, tuple[int, ...]]] = MappingProxyType(
         "postgresql": postgresql.PORTS,
     }
 )
-#: Product of the storage -> the command that reads the users' saves back.
-READBACKS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({"nfs-ganesha": ganesha.READBACK})
+#: Product that keeps the homes -> the command that reads the users' saves back.
+READBACKS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {"jupyterhub": jupyterhub.READBACK, "nfs-ganesha": ganesha.READBACK}
+)
 
 
 def plan(topology: Topology, context: NodeContext, *, clock_roles: Collection[Role] = ()) -> tuple[ContainerSpec, ...]:
@@ -81,20 +83,25 @@ def members(topology: Topology, role: Role) -> tuple[str, ...]:
 
 def member_probe(topology: Topology, role: Role, word: str) -> tuple[str, ...] | None:
     """The command that, run in each member of a role, exits 0 exactly where `word` applies, as in `database[primary]`;
-    None where the product has one member only, which is then always meant."""
+    None where nothing tells. Of one member it need not be asked: that is always meant."""
     return MEMBER_PROBES.get((_product(topology, role), word))
 
 
-def readback(topology: Topology) -> tuple[str, tuple[str, ...]]:
-    """A container and the command in it that prints `user,value` for everything the users saved.
+def readback(topology: Topology) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The containers that keep homes, and the command that prints `user,value` in each for all that users saved there.
 
-    It exits with another code than 0 if it could not read all there is.
+    It exits with another code than 0 if it could not read all there is. One server keeps all homes, and one of a pair
+    sees the same disk as the other; without storage each node has its own.
     """
-    return members(topology, Role.STORAGE)[0], READBACKS[topology.storage.product]
+    role = Role.STORAGE if topology.storage else Role.WORKBENCH
+    everybody = members(topology, role)
+    return everybody[:1] if topology.storage else everybody, READBACKS[_product(topology, role)]
 
 
 def entrance(topology: Topology) -> tuple[str, str, int, str]:
     """Where a person's browser goes: by which scheme, a container, its port and the path of the log-in page."""
+    if topology.load_balancer is None:
+        return "http", members(topology, Role.WORKBENCH)[0], jupyterhub.PROXY_PORT, jupyterhub.LOG_IN_PATH
     scheme, port = haproxy.entrance(topology.load_balancer)
     return scheme, members(topology, Role.LOAD_BALANCER)[0], port, jupyterhub.LOG_IN_PATH
 
@@ -113,19 +120,10 @@ def _with_clock(spec: ContainerSpec) -> ContainerSpec:
 
 
 def _product(topology: Topology, role: Role) -> str:
-    return {
-        Role.LOAD_BALANCER: topology.load_balancer.product,
-        Role.WORKBENCH: topology.workbench.product,
-        Role.DATABASE: topology.database.product,
-        Role.STORAGE: topology.storage.product,
-    }[role]
+    return str(getattr(topology, role.value).product)
 
 
 def _components(topology: Topology) -> dict[Role, Component]:
-    """In the order of their dependencies."""
-    return {
-        Role.STORAGE: COMPONENTS[topology.storage.product],
-        Role.DATABASE: COMPONENTS[topology.database.product],
-        Role.WORKBENCH: COMPONENTS[topology.workbench.product],
-        Role.LOAD_BALANCER: COMPONENTS[topology.load_balancer.product],
-    }
+    """Of the roles that are there, in the order of their dependencies."""
+    order = (Role.STORAGE, Role.DATABASE, Role.WORKBENCH, Role.LOAD_BALANCER)
+    return {role: COMPONENTS[_product(topology, role)] for role in order if role in topology.roles()}

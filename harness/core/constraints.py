@@ -27,7 +27,8 @@ class Bounds:
 
 @dataclass(frozen=True)
 class ByProduct:
-    """One of several classes, told apart by the word in their `product`; the first where the file does not say."""
+    """One of several classes, told apart by the word in their `product`; the first where the file does not say. None
+    may be among them."""
 
     @staticmethod
     def classes(union: Any) -> dict[str, type]:
@@ -35,6 +36,7 @@ class ByProduct:
         return {
             str(field.default): choice
             for choice in get_args(union)
+            if choice is not type(None)
             for field in dataclasses.fields(choice)
             if field.name == "product"
         }
@@ -49,7 +51,8 @@ class ByProduct:
             return getattr(data, "product", None)
 
         choices = {word: handler.generate_schema(choice) for word, choice in classes.items()}
-        return {"type": "tagged-union", "choices": choices, "discriminator": product}
+        tagged = {"type": "tagged-union", "choices": choices, "discriminator": product}
+        return {"type": "nullable", "schema": tagged} if type(None) in get_args(source) else tagged
 
 
 #: A duration in seconds, zero included.

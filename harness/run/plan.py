@@ -70,7 +70,7 @@ def check_memory(topology: Topology, experiment: Experiment, machine: Mapping[st
     # one that is kept alive, and one for each start that can be in flight until its deadline
     probe_sessions = 2 + int(START_PROBE_DEADLINE_S / experiment.load.start_probe_every_s)
     usable = machine["memory_bytes"] * USABLE_RATIO
-    databases = (topology.size(Role.DATABASE) - 1) * DATABASE_SERVER_BYTES
+    databases = max(0, topology.size(Role.DATABASE) - 1) * DATABASE_SERVER_BYTES
     platform = SERVICES_BYTES + databases + CLIENT_BYTES + topology.workbench.nodes * node + probe_sessions * session
     fits = max(0, int((usable - platform) // session))
     if experiment.load.users > fits:

@@ -40,11 +40,13 @@ def read_back(
 
     Raises `RecordError` if it can't be read.
     """
-    container, argv = readback(topology)
-    answer = deployment.execute(container, argv, timeout_s=60.0)
-    if answer.exit_code != 0:
-        raise RecordError(f"{container}: the saved values could not be read: {answer.output[-500:]}")
-    every = [_parse(line) for line in answer.output.splitlines() if line.strip()]
+    containers, argv = readback(topology)
+    every: list[SavedValue] = []
+    for container in containers:
+        answer = deployment.execute(container, argv, timeout_s=60.0)
+        if answer.exit_code != 0:
+            raise RecordError(f"{container}: the saved values could not be read: {answer.output[-500:]}")
+        every += [_parse(line) for line in answer.output.splitlines() if line.strip()]
     values = [value for value in every if value.user.startswith(f"{prefix}user")]
     history.append(EventKind.ROWS, {"name": "saved", "rows": len(values), "sha256": folder.write_saved(values)})
     history.append(EventKind.READBACK, {"users": len({v.user for v in values}), "rows": len(values)})

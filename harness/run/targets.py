@@ -52,10 +52,10 @@ def _one_that_says_so(deployment: Deployment, topology: Topology, target: Target
     """The member that answers the product's own question; where several do (all nodes of active/active are active),
     the busiest of them."""
     names = members(topology, target.role)
+    if len(names) == 1:
+        return names[0]
     probe = member_probe(topology, target.role, target.selector)
     if probe is None:
-        if len(names) == 1:
-            return names[0]
         raise RunError(f"{target}: nothing tells which of {', '.join(names)} that is")
     found = [name for name in names if _answers(deployment, name, probe)]
     if not found:

@@ -17,7 +17,7 @@ import yaml
 
 from harness.errors import SpecError
 
-__all__ = ["Document", "Loc", "Problem", "parse", "read", "to_yaml"]
+__all__ = ["Document", "Loc", "Problem", "as_list", "get", "parse", "read", "to_yaml"]
 
 #: Where in a document: keys and list positions from the root.
 Loc = tuple[str | int, ...]
@@ -195,3 +195,13 @@ def _scalar(document: Document, node: yaml.Node, loc: Loc) -> Any:
     except (KeyError, ValueError):  # an explicit tag that the text does not fit, or an integer beyond Python's limit
         document.add(loc, f"{text[:60]!r} as {kind}, expected a value that is one")
         return text
+
+
+def as_list(data: Any) -> list[Any]:
+    """Plain data as a list, empty where it is none: that was said where the model was checked."""
+    return data if isinstance(data, list) else []
+
+
+def get(data: Any, key: str, default: Any = None) -> Any:
+    """What stands under a key of plain data; the default also where the data is no mapping."""
+    return data.get(key, default) if isinstance(data, dict) else default

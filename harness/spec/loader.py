@@ -12,27 +12,22 @@ from typing import Any
 
 from harness.core.experiment import Experiment, Fault
 from harness.core.rules import FaultRules, Peer
-from harness.core.topology import Link, Patroni, Topology
-from harness.core.words import Role
+from harness.core.topology import Topology
 from harness.errors import SpecError
-from harness.spec.document import Document, Loc, read
+from harness.spec.contradictions import check_contradictions
+from harness.spec.document import Document, Loc, as_list, get, read
 from harness.spec.schema import did_you_mean, found, listed
 from harness.spec.targets import misfit, parse_target, read_target
 from harness.spec.validate import validate, validate_part
 
 __all__ = ["check_pair", "check_promises", "load_experiment", "load_topology", "why_not_applicable"]
 
-#: An active-passive pair needs somebody to stand by.
-_LEAST_NODES = {"active-passive": 2}
-
 
 def load_topology(path: Path) -> Topology:
     """The topology in the file, named as the file. Raises `SpecError` with every mistake in it."""
     document = read(path)
     topology = validate(Topology, document, own_keys=("name",))
-    _check_nodes(document)
-    _check_patroni(document)
-    _check_links(document)
+    check_contradictions(document)
     document.raise_problems()
     assert topology is not None, "no problem was noted, so there is a topology"
     return dataclasses.replace(topology, name=path.stem)
@@ -67,10 +62,14 @@ def check_pair(
     """
     document = _for_lines(experiment_path)
     for index, fault in enumerate(experiment.faults):
-        for key, text in (("target", fault.target), ("peer", fault.peer)):
-            if text and (mistake := misfit(parse_target(text), topology, topology_path)):
-                document.add(("faults", index, key), f"faults[{index}].{key} is {text!r}, {mistake}")
-        if refusal := rules[fault.fault].refusal(topology, fault):
+        mistakes = {
+            key: f"faults[{index}].{key} is {text!r}, {mistake}"
+            for key, text in (("target", fault.target), ("peer", fault.peer))
+            if text and (mistake := misfit(parse_target(text), topology, topology_path))
+        }
+        for key, mistake in mistakes.items():
+            document.add(("faults", index, key), mistake)
+        if not mistakes and (refusal := rules[fault.fault].refusal(topology, fault)):
             document.add(("faults", index, "fault"), f"faults[{index}] can't be done to {topology_path}: {refusal}")
     if not document.problems:
         _check_blast_radius(document, topology, experiment, topology_path)
@@ -109,88 +108,26 @@ def _for_lines(path: Path) -> Document:
     return document
 
 
-def _check_nodes(document: Document) -> None:
-    """The mode and the number of nodes must not contradict each other. Reads plain data, so that it also speaks up
-    where something else in the file is wrong."""
-    workbench = _get(document.data, "workbench")
-    nodes, mode = _get(workbench, "nodes"), _get(workbench, "mode", "active-passive")
-    least = _LEAST_NODES.get(mode, 1) if isinstance(mode, str) else 1
-    if type(nodes) is int and 1 <= nodes < least:
-        document.add(
-            ("workbench", "nodes"), f"workbench.nodes is {nodes}, expected at least {least} for the mode {mode}"
-        )
-
-
-def _check_patroni(document: Document) -> None:
-    """What the cluster's knobs say must not contradict each other; a knob of the wrong type was said to be so."""
-    database = _get(document.data, "database")
-    if _get(database, "product") != "patroni":
-        return
-    knobs: dict[str, Any] = {
-        field.name: value
-        for field in dataclasses.fields(Patroni)
-        if type(value := _get(database, field.name, field.default)) is type(field.default)
-    }
-    if knobs.get("synchronous") and knobs.get("nodes") == 1:
-        document.add(
-            ("database", "nodes"),
-            "database.nodes is 1 with database.synchronous true, expected at least 2: one server has no replica to "
-            "wait for; raise nodes, or say synchronous: false",
-        )
-    if knobs.get("synchronous_strict") and knobs.get("synchronous") is False:
-        document.add(
-            ("database", "synchronous_strict"),
-            "database.synchronous_strict is true with database.synchronous false, expected both true: there is no "
-            "replica that writes could wait for; say synchronous: true, or leave synchronous_strict out",
-        )
-    ttl_s, loop_s, retry_s = (knobs.get(key) for key in ("ttl_s", "loop_wait_s", "retry_timeout_s"))
-    if ttl_s and loop_s and retry_s and ttl_s < (least := loop_s + 2 * retry_s):
-        document.add(
-            ("database", "ttl_s") if "ttl_s" in database else ("database",),
-            f"database.ttl_s is {ttl_s} with loop_wait_s {loop_s} and retry_timeout_s {retry_s}, expected at least "
-            f"loop_wait_s + 2 x retry_timeout_s = {least}: a primary must have stepped down before its lease ends",
-        )
-
-
-def _check_links(document: Document) -> None:
-    """Each link must be between two roles that talk, and be there once."""
-    possible = [f"{source} to {target}" for source, target in Link.POSSIBLE]
-    first: dict[tuple[str, str], int] = {}
-    for index, link in enumerate(_as_list(_get(document.data, "links"))):
-        source, target = _get(link, "from"), _get(link, "to")
-        if source not in list(Role) or target not in list(Role):
-            continue  # said where the model was checked
-        here, what = ("links", index), f"links[{index}] is from {source} to {target}"
-        if source == target:
-            document.add((*here, "to"), f"{what}, expected two different roles: {listed(possible)}")
-        elif (Role(source), Role(target)) not in Link.POSSIBLE:
-            near = ", did you mean the other way round?" if (target, source) in Link.POSSIBLE else ""
-            document.add(here, f"{what}, which do not talk that way, expected {listed(possible)}{near}")
-        elif (source, target) in first:
-            document.add(here, f"{what}, expected it once: the first is links[{first[source, target]}]")
-        first.setdefault((source, target), index)
-
-
 def _check_faults(document: Document, rules: Mapping[str, FaultRules]) -> list[dict[str, Any]]:
     """Kinds, targets and options, from the plain data for the same reason; returns each fault's options, complete."""
-    faults = _get(document.data, "faults")
-    return [_check_fault(document, index, fault, rules) for index, fault in enumerate(_as_list(faults))]
+    faults = get(document.data, "faults")
+    return [_check_fault(document, index, fault, rules) for index, fault in enumerate(as_list(faults))]
 
 
 def _check_fault(document: Document, index: int, fault: Any, rules: Mapping[str, FaultRules]) -> dict[str, Any]:
-    kind, here = _get(fault, "fault"), ("faults", index)
+    kind, here = get(fault, "fault"), ("faults", index)
     if isinstance(kind, str) and kind not in rules:
         expected = f"expected {listed(sorted(rules))}" if rules else "but there are no faults"
         near = did_you_mean(kind, sorted(rules))
         document.add((*here, "fault"), f"faults[{index}].fault is {found(kind)}, {expected}{near}")
     for key in ("target", "peer"):
-        text = _get(fault, key)
+        text = get(fault, key)
         if isinstance(text, str) and (mistake := read_target(text)[1]):
             document.add((*here, key), f"faults[{index}].{key} is {found(text)}, {mistake}")
     if not isinstance(kind, str) or kind not in rules:
         return {}
     _check_sides(document, here, fault, rules[kind])
-    options = _get(fault, "options", {})
+    options = get(fault, "options", {})
     if not isinstance(options, dict):
         return {}  # said where the model was checked
     chosen = validate_part(rules[kind].options, document, (*here, "options"), options)
@@ -199,7 +136,7 @@ def _check_fault(document: Document, index: int, fault: Any, rules: Mapping[str,
 
 def _check_sides(document: Document, here: Loc, fault: Any, rules: FaultRules) -> None:
     """The target's role must be one that the fault can hit, and a peer must be there exactly where it makes sense."""
-    kind, target, peer = _get(fault, "fault"), _get(fault, "target"), _get(fault, "peer")
+    kind, target, peer = get(fault, "fault"), get(fault, "target"), get(fault, "peer")
     read = read_target(target)[0] if isinstance(target, str) else None
     if read is not None and rules.roles and read.role not in rules.roles:
         wanted = listed(sorted(rules.roles))
@@ -230,11 +167,3 @@ def _hit(topology: Topology, fault: Fault) -> int:
 def _end_s(fault: Fault) -> float:
     # a fault that is undone at once is in force for a moment all the same
     return fault.at_s + max(fault.hold_s, 0.001)
-
-
-def _as_list(data: Any) -> list[Any]:
-    return data if isinstance(data, list) else []
-
-
-def _get(data: Any, key: str, default: Any = None) -> Any:
-    return data.get(key, default) if isinstance(data, dict) else default

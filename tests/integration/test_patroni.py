@@ -20,8 +20,9 @@ import pytest
 
 from harness.components import patroni, postgresql
 from harness.components.base import generate_secrets
+from harness.core.products import LoadBalancer, Patroni, Storage, Workbench
 from harness.core.specs import NodeContext
-from harness.core.topology import LoadBalancer, Patroni, Storage, Topology, Workbench
+from harness.core.topology import Topology
 from harness.errors import PeerError
 from harness.runtime.base import ExecResult
 from harness.runtime.docker import DockerDeployment, DockerRuntime

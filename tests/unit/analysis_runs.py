@@ -14,8 +14,9 @@ import pandas as pd
 from harness.analysis import RunRecord
 from harness.core.experiment import Experiment, Fault, Load, Objectives
 from harness.core.history import Event, EventKind, History
+from harness.core.products import Database, LoadBalancer, Storage, Workbench
 from harness.core.rows import Operation, ProbeSample, SavedValue, columns
-from harness.core.topology import Database, LoadBalancer, Promise, Storage, Topology, Workbench
+from harness.core.topology import Promise, Topology
 from harness.core.words import Recovery, SessionOutcome
 
 STEADY_NS = 1_000_000_000_000

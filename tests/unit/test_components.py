@@ -29,8 +29,9 @@ from harness.components.base import (
     WORKBENCH_FIRST_HOST,
 )
 from harness.components.registry import COMPONENTS, MEMBER_PROBES, READBACKS
+from harness.core.products import Database, LoadBalancer, Patroni, Storage, Workbench
 from harness.core.specs import ContainerSpec, Mount, NodeContext
-from harness.core.topology import Database, LoadBalancer, Patroni, Storage, Topology, Workbench
+from harness.core.topology import Topology
 from harness.core.words import Role
 
 TOPOLOGY = Topology(
@@ -141,13 +142,13 @@ def test_each_container_gets_only_the_secrets_that_it_uses() -> None:
 
 def test_haproxy_config_is_rendered_from_the_role() -> None:
     balancer = LoadBalancer(check_interval_s=0.25, check_timeout_s=1.5, check_fall=4, check_rise=3)
-    text = haproxy.config(balancer, {"workbench-0": "10.71.4.11", "workbench-1": "10.71.4.12"})
+    text = planned(replace(TOPOLOGY, load_balancer=balancer))["load-balancer"].files[haproxy.CONFIG_PATH]
     lines = [line.strip() for line in text.splitlines()]
-    assert "default-server port 8002 inter 250ms fall 4 rise 3 on-marked-down shutdown-sessions" in lines
+    assert "default-server inter 250ms rise 3 fall 4 on-marked-down shutdown-sessions" in lines
     assert "timeout check 1500ms" in lines
     assert [line for line in lines if line.startswith("server ")] == [
-        "server workbench-0 10.71.4.11:8000 check",
-        "server workbench-1 10.71.4.12:8000 check",
+        "server workbench-0 10.71.4.11:8000 check port 8002 cookie workbench-0",
+        "server workbench-1 10.71.4.12:8000 check port 8002 cookie workbench-1",
     ]
     for line in (
         "bind :80",
@@ -159,7 +160,7 @@ def test_haproxy_config_is_rendered_from_the_role() -> None:
         "stats socket /run/haproxy/admin.sock mode 600 level admin",
     ):
         assert line in lines
-    assert text.endswith("check\n"), "HAProxy refuses a last line without its end"
+    assert text.endswith("workbench-1\n"), "HAProxy refuses a last line without its end"
 
 
 def test_the_balancer_knows_the_fixed_addresses_of_all_nodes() -> None:
@@ -193,6 +194,7 @@ def test_a_node_gets_its_contract() -> None:
         "SESSION_START": "cold",
         "HOMES_SERVER": "storage:/export",
         "HOMES_CLIENT": "fuse",
+        "SUPERVISED": "yes",
     }
     assert spec.secrets["HUB_DB_URL"] == "postgresql://hub:value-of-DB_PASSWORD@database:5432/hub"
     assert spec.capabilities == ("SYS_ADMIN",)
@@ -249,7 +251,7 @@ def test_database_settings_are_arguments_in_their_units() -> None:
 def test_the_database_keeps_its_data_on_a_volume() -> None:
     spec = planned()["database"]
     assert spec.mounts == (Mount(volume="database", path="/var/lib/postgresql/data", size_mb=2048),)
-    assert spec.environment == {"DB_NAME": "hub", "DB_USER": "hub"}
+    assert spec.environment == {"DB_NAMES": "hub", "DB_USER": "hub"}
 
 
 # -- ganesha -------------------------------------------------------------------------------------------------------
@@ -264,8 +266,8 @@ def test_storage_gets_what_ganesha_needs() -> None:
 
 
 def run_readback(export: Path) -> subprocess.CompletedProcess[str]:
-    container, (shell, option, script) = readback(TOPOLOGY)
-    assert container == "storage"
+    containers, (shell, option, script) = readback(TOPOLOGY)
+    assert containers == ("storage",)
     assert script.count("/export") == 1
     argv = [shell, option, script.replace("/export", str(export))]
     return subprocess.run(argv, capture_output=True, text=True, check=False)

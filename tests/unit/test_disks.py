@@ -10,6 +10,7 @@ import pytest
 
 from harness.core.clock import FakeClock
 from harness.core.experiment import Fault
+from harness.core.products import Database, Storage
 from harness.faults.agent import throttle
 from harness.faults.base import Aim
 from harness.faults.host import GuardError
@@ -21,7 +22,7 @@ from harness.faults.rehearsal import RehearsalHost
 from harness.spec.loader import load_topology
 
 TOPOLOGY = load_topology(Path(__file__).resolve().parents[2] / "topologies/active-passive.yaml")
-PLAIN = replace(TOPOLOGY, storage=replace(TOPOLOGY.storage, size_mb=0), database=replace(TOPOLOGY.database, size_mb=0))
+PLAIN = replace(TOPOLOGY, storage=Storage(size_mb=0), database=Database(size_mb=0))
 DISK_FAULTS = ("disk_full", "read_only", "io_stall", "io_slow", "stale")
 
 

@@ -13,8 +13,9 @@ import pytest
 from harness.components import SECRETS, images, member_probe, members, patroni, plan, postgresql
 from harness.core.clock import FakeClock
 from harness.core.experiment import Fault
+from harness.core.products import Database, LoadBalancer, Patroni, Storage, Workbench
 from harness.core.specs import ContainerSpec, Mount, NodeContext
-from harness.core.topology import Database, Link, LoadBalancer, Patroni, Storage, Topology, Workbench
+from harness.core.topology import Link, Topology
 from harness.core.words import Role
 from harness.errors import SpecError
 from harness.faults.base import Aim

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from harness.core.experiment import Experiment, Fault, Load
-from harness.core.topology import Database, LoadBalancer, Storage, Topology, Workbench
+from harness.core.products import Database, LoadBalancer, Storage, Workbench
+from harness.core.topology import Topology
 from harness.errors import UsageError
 from harness.run.plan import SESSION_BYTES, WARM_PARENT_BYTES, Act, check_memory, needed_images, time_line
 

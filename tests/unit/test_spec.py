@@ -75,6 +75,7 @@ def experiment(text: str = EXPERIMENT) -> Experiment:
 def test_a_topology_gets_its_name_from_the_file_and_defaults_from_the_model() -> None:
     loaded = topology(TOPOLOGY + PROMISE)
     assert loaded.name == "t"
+    assert loaded.load_balancer is not None
     assert loaded.load_balancer.check_fall == 2
     promise = loaded.promises["node-kill"]
     assert promise.recovers is Recovery.BY_DESIGN
@@ -299,7 +300,13 @@ def test_the_resolved_spec_does_not_depend_on_the_order_of_promises() -> None:
 
 def test_the_resolved_spec_states_the_defaults() -> None:
     lines = dump_resolved(topology(), experiment()).splitlines()
-    assert lines[:4] == ["topology:", "  description: two nodes", "  load_balancer:", "    product: haproxy"]
+    assert lines[:5] == [
+        "topology:",
+        "  description: two nodes",
+        "  stands_for: ''",
+        "  load_balancer:",
+        "    product: haproxy",
+    ]
     assert "    takeover: automatic" in lines
     assert "    session_start: prewarmed" in lines
     assert "    users: 12" in lines

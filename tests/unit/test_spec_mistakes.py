@@ -38,6 +38,8 @@ faults:
 """
 CUT = EXPERIMENT.replace("kill", "partition")
 EXPECTED_TARGET = "expected role[selector], such as workbench[active], workbench[0], workbench[*] or workbench[50%]"
+STORAGE_KEYS = "product, nodes, vip, vrrp_interval_s, mount, soft_timeout_s, grace_period_s, size_mb"
+WORKBENCH_KEYS = "product, nodes, mode, supervised, takeover, standby_poll_s, lease_ttl_s, session_start, homes_client"
 PROMISE_KEYS = "recovers, session_outcome, log_in_kept, outage_at_most_s, writes_lost_at_most, why"
 
 
@@ -69,7 +71,7 @@ TOPOLOGY_MISTAKES = {
     ),
     "unknown key, far": (
         TOPOLOGY.replace("storage: {}", "storage:\n  colour: red"),
-        ["t.yaml:7: unknown key storage.colour, expected one of: product, grace_period_s, size_mb"],
+        ["t.yaml:7: unknown key storage.colour, expected one of: " + STORAGE_KEYS],
     ),
     "unknown key at the top": (
         TOPOLOGY + "promisses: {}\n",
@@ -80,8 +82,8 @@ TOPOLOGY_MISTAKES = {
         ["t.yaml:1: unknown key name, expected none: it follows from the file's name"],
     ),
     "missing role": (
-        TOPOLOGY.replace("storage: {}\n", ""),
-        ["t.yaml:1: missing key storage, expected a mapping with the keys product, grace_period_s, size_mb"],
+        "description: nothing\n",
+        [f"t.yaml:1: missing key workbench, expected a mapping with the keys {WORKBENCH_KEYS}"],
     ),
     "missing key in a promise": (
         TOPOLOGY + PROMISE.replace("    why: the standby takes over\n", ""),
@@ -117,11 +119,11 @@ TOPOLOGY_MISTAKES = {
     ),
     "nothing after the colon": (
         TOPOLOGY.replace("storage: {}", "storage:"),
-        ["t.yaml:6: storage is empty, expected a mapping with the keys product, grace_period_s, size_mb"],
+        [f"t.yaml:6: storage is empty, expected a mapping with the keys {STORAGE_KEYS}; without storage, leave it out"],
     ),
     "list for a mapping": (
         TOPOLOGY.replace("storage: {}", "storage: [a]"),
-        ["t.yaml:6: storage is a list, expected a mapping with the keys product, grace_period_s, size_mb"],
+        [f"t.yaml:6: storage is a list, expected a mapping with the keys {STORAGE_KEYS}"],
     ),
     "promise is no mapping": (
         TOPOLOGY + "promises:\n  node-kill: kept\n",
@@ -156,7 +158,7 @@ TOPOLOGY_MISTAKES = {
     ),
     "the only word": (
         TOPOLOGY.replace("nodes: 2", "mode: quorum"),
-        ["t.yaml:4: workbench.mode is 'quorum', expected active-passive"],
+        ["t.yaml:4: workbench.mode is 'quorum', expected one of: single, separate, active-active, active-passive"],
     ),
     "a word that may not be promised": (
         TOPOLOGY + PROMISE.replace("by_design", "not_recovered"),
@@ -169,6 +171,104 @@ TOPOLOGY_MISTAKES = {
     "contradicting a default": (
         TOPOLOGY.replace("nodes: 2", "nodes: 1"),
         ["t.yaml:4: workbench.nodes is 1, expected at least 2 for the mode active-passive"],
+    ),
+    "one server in a pair's mode": (
+        TOPOLOGY.replace("nodes: 2", "nodes: 2\n  mode: single"),
+        [
+            "t.yaml:4: workbench.nodes is 2, expected 1 for the mode single: say mode: active-active or active-passive "
+            "for several nodes behind a balancer, separate for a server for each team"
+        ],
+    ),
+    "a balancer in front of separate servers": (
+        TOPOLOGY.replace("nodes: 2", "mode: separate"),
+        [
+            "t.yaml:4: workbench.mode is separate with a load_balancer, expected one of both: with separate each team "
+            "knows its own server; leave load_balancer out, or say mode: active-active"
+        ],
+    ),
+    "several nodes and nobody who sends people there": (
+        TOPOLOGY.replace("load_balancer: {}\n", ""),
+        [
+            "t.yaml:2: workbench.mode is active-passive with 2 nodes and no load_balancer, expected one: somebody must "
+            "know where people are served; add load_balancer, or say mode: separate for a server for each team"
+        ],
+    ),
+    "a lease without a database": (
+        TOPOLOGY.replace("database: {}\n", ""),
+        [
+            "t.yaml:3: workbench.mode is active-passive without a database, expected one: the lease that says who is "
+            "active is a lock in it; add database, or say another mode"
+        ],
+    ),
+    "a key of the lease without one": (
+        TOPOLOGY.replace("nodes: 2", "mode: active-active\n  lease_ttl_s: 5"),
+        [
+            "t.yaml:5: workbench.lease_ttl_s is given with mode active-active, expected it with active-passive only: "
+            "nobody holds a lease otherwise; leave it out"
+        ],
+    ),
+    "a virtual address on a single balancer": (
+        TOPOLOGY.replace("load_balancer: {}", "load_balancer: {vip: true}"),
+        [
+            "t.yaml:2: load_balancer.vip is true with load_balancer.nodes 1, expected 2: a virtual address needs "
+            "somebody to move to; raise nodes, or leave vip out"
+        ],
+    ),
+    "a pair without a virtual address": (
+        TOPOLOGY.replace("storage: {}", "storage: {nodes: 2}"),
+        [
+            "t.yaml:6: storage.nodes is 2 without storage.vip, expected vip: true: nobody would come to the second "
+            "one; say so, or leave nodes out"
+        ],
+    ),
+    "sessions checked apart where only one node is active": (
+        TOPOLOGY.replace("load_balancer: {}", "load_balancer: {session_check: proxy}"),
+        [
+            "t.yaml:2: load_balancer.session_check is proxy with workbench.mode active-passive, expected same: people "
+            "must not be sent to a node that only stands by; leave session_check out"
+        ],
+    ),
+    "people who wait for no node": (
+        TOPOLOGY.replace("load_balancer: {}", "load_balancer: {redispatch: false, stickiness: none}"),
+        [
+            "t.yaml:2: load_balancer.redispatch is false with stickiness none, expected true: nobody has a node to "
+            "wait for; say stickiness: cookie, or leave redispatch out"
+        ],
+    ),
+    "a limit of a mount that waits for ever": (
+        TOPOLOGY.replace("storage: {}", "storage: {soft_timeout_s: 5}"),
+        [
+            "t.yaml:6: storage.soft_timeout_s is given with mount hard, expected mount: soft: a hard mount waits for "
+            "ever; say so, or leave soft_timeout_s out"
+        ],
+    ),
+    "synchronous with one server": (
+        TOPOLOGY.replace("database: {}", "database: {product: patroni, nodes: 1}"),
+        [
+            "t.yaml:5: database.nodes is 1 with database.synchronous true, expected at least 2: one server has no "
+            "replica to wait for; raise nodes, or say synchronous: false"
+        ],
+    ),
+    "a link to a role that is not there": (
+        TOPOLOGY.replace("storage: {}\n", "links: [{from: workbench, to: storage}]\n"),
+        ["t.yaml:6: links[0] is from workbench to storage, expected two roles that are there: the file has no storage"],
+    ),
+    "a link to an address that moves": (
+        TOPOLOGY.replace("storage: {}", "storage: {nodes: 2, vip: true}\nlinks: [{from: workbench, to: storage}]"),
+        [
+            "t.yaml:7: links[0] is from workbench to storage, with storage.vip true, expected no link: connections "
+            "follow the virtual address; leave out either"
+        ],
+    ),
+    "a link that every node goes past": (
+        TOPOLOGY.replace(
+            "database: {}",
+            "database: {product: patroni, proxy: per-node}\nlinks: [{from: workbench, to: database}]",
+        ),
+        [
+            "t.yaml:6: links[0] is from workbench to database, with database.proxy per-node, expected proxy: shared: "
+            "nodes connect to each server by themselves"
+        ],
     ),
     "duplicate key": (
         TOPOLOGY.replace("nodes: 2", "nodes: 2\n  nodes: 3"),
@@ -210,14 +310,14 @@ TOPOLOGY_MISTAKES = {
         "# a list\n- a\n",
         [
             "t.yaml:2: the file holds a list, expected a mapping with the keys "
-            "description, load_balancer, workbench, database, storage, links, promises"
+            "description, stands_for, load_balancer, workbench, database, storage, links, promises, known_broken"
         ],
     ),
     "text only": (
         "hello\n",
         [
             "t.yaml:1: the file holds 'hello', expected a mapping with the keys "
-            "description, load_balancer, workbench, database, storage, links, promises"
+            "description, stands_for, load_balancer, workbench, database, storage, links, promises, known_broken"
         ],
     ),
     "nested too deeply": ("[" * 3_000, ["t.yaml:1: not YAML: nested too deeply"]),
@@ -242,7 +342,6 @@ database: {product: mysql}
 """
     problems = topology_problems(text)
     assert problems == [
-        "t.yaml:1: missing key storage, expected a mapping with the keys product, grace_period_s, size_mb",
         "t.yaml:3: load_balancer.check_fall is 0, expected a whole number of at least 1",
         "t.yaml:5: workbench.nodes is 1, expected at least 2 for the mode active-passive",
         "t.yaml:6: unknown key workbench.nods, did you mean nodes?",

@@ -18,9 +18,10 @@ from harness.components.certificates import certificates
 from harness.components.registry import entrance
 from harness.core.clock import FakeClock
 from harness.core.experiment import Experiment, Fault
+from harness.core.products import LoadBalancer
 from harness.core.specs import ContainerSpec, NodeContext
 from harness.core.tls import AUTHORITY_PATH, EXPIRED_PATH, SERVED_PATH
-from harness.core.topology import LoadBalancer, Topology
+from harness.core.topology import Topology
 from harness.faults.base import Aim
 from harness.faults.host import GuardError
 from harness.faults.kinds.certificates import CertificateExpiry
@@ -221,5 +222,10 @@ def test_a_balancer_that_was_restarted_is_left_alone() -> None:
 
 def test_the_topology_of_the_tests_says_so() -> None:
     root = Path(__file__).resolve().parents[2]
-    assert load_topology(root / "tests/e2e/topologies/active-passive-tls.yaml").load_balancer.tls
-    assert not load_topology(root / "topologies/active-passive.yaml").load_balancer.tls
+    for path, tls in (
+        ("tests/e2e/topologies/active-passive-tls.yaml", True),
+        ("topologies/active-passive.yaml", False),
+    ):
+        balancer = load_topology(root / path).load_balancer
+        assert balancer is not None
+        assert balancer.tls is tls

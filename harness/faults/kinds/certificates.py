@@ -29,7 +29,7 @@ class CertificateExpiry(FaultKind):
     roles: ClassVar[frozenset[Role]] = frozenset({Role.LOAD_BALANCER})
 
     def refusal(self, topology: Topology, fault: Fault) -> str:  # noqa: ARG002 - it has no options
-        if topology.load_balancer.tls:
+        if topology.load_balancer is None or topology.load_balancer.tls:
             return ""
         return "the load balancer speaks plain http and has no certificate: say `load_balancer: {tls: true}`"
 

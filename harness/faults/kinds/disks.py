@@ -37,8 +37,8 @@ class DiskFault(FaultKind):
 
     def refusal(self, topology: Topology, fault: Fault) -> str:
         role = Role.STORAGE if fault.target.startswith(Role.STORAGE) else Role.DATABASE
-        size_mb = topology.storage.size_mb if role is Role.STORAGE else topology.database.size_mb
-        if size_mb == 0:
+        owner = topology.storage if role is Role.STORAGE else topology.database
+        if owner is not None and owner.size_mb == 0:
             return f"{role}.size_mb is 0, so its volume is no file system of its own that could be broken"
         return ""
 

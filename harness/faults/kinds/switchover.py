@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from harness.core.experiment import Fault
-from harness.core.topology import Patroni, Topology
+from harness.core.products import Patroni
+from harness.core.topology import Topology
 from harness.core.words import Role
 from harness.faults.base import Aim, Evidence, FaultKind, State
 from harness.faults.host import GuardError, Host
@@ -27,6 +28,8 @@ class Switchover(FaultKind):
     roles: ClassVar[frozenset[Role]] = frozenset({Role.DATABASE})
 
     def refusal(self, topology: Topology, fault: Fault) -> str:
+        if topology.database is None:
+            return "there is no database"
         if not isinstance(topology.database, Patroni):
             return (
                 f"database.product is {topology.database.product}, one server, which has nobody to hand over to: "

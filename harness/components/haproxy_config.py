@@ -1,0 +1,195 @@
+"""HAProxy's configuration for the load balancer, from the knobs of the topology."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from harness.components import jupyterhub
+from harness.core.products import LoadBalancer
+from harness.core.tls import SERVED_PATH
+
+__all__ = ["MONITOR_PATH", "MONITOR_PORT", "STATISTICS_PATH", "STATISTICS_PORT", "Server", "config"]
+
+#: What the balancer believes about each node, as CSV behind `;csv`.
+STATISTICS_PORT: Final = 8404
+STATISTICS_PATH: Final = "/statistics"
+#: Inside the container only: answers 200 while a node can be reached; what decides who of a pair holds the address.
+MONITOR_PORT: Final = 8405
+MONITOR_PATH: Final = "/reaches-a-node"
+_PEERS_PORT: Final = 10_000
+
+# - `http-reuse never`: a node's proxy closes idle connections after 5 s (Node's default). One that is shared between
+#   people may be closed at the moment of reuse; then HAProxy drops the request without an answer, most often on a busy
+#   node.
+# - `timeout tunnel 1h`: an idle kernel's websocket must not look like an outage.
+# - `hard-stop-after`: a stop does not wait for websockets that stay open for hours.
+# - the X-Workbench-Node header lets users and probes say which node served them.
+_HEAD: Final = """\
+global
+  user haproxy
+  group haproxy
+  stats socket /run/haproxy/admin.sock mode 600 level admin
+  log stdout format raw local0
+  maxconn 8000
+  hard-stop-after 5s{localpeer}
+
+defaults
+  mode http
+  log global
+  option httplog
+  timeout connect 1s
+  timeout client 60s
+  timeout server 60s
+  timeout tunnel 1h
+  timeout queue 5s
+  retries 2
+
+frontend statistics
+  bind :{statistics_port}
+  no log
+  http-request deny unless METH_GET
+  stats enable
+  stats uri {statistics_path}
+
+"""
+
+# Only http/1.1: with http/2, which HAProxy 2.6 offers nobody by itself either, a websocket is a stream among others and
+# no connection of its own. Nodes learn from the header what browsers speak; but their own proxy appends what it speaks,
+# and by that the hub goes, so most cookies come without the mark that keeps them from plain connections: it is added.
+_TLS: Final = rf""" ssl crt {SERVED_PATH} ssl-min-ver TLSv1.2 alpn http/1.1
+  http-request set-header X-Forwarded-Proto https
+  http-response replace-header Set-Cookie '^((?:(?!; *[Ss]ecure).)+)$' '\1; Secure'"""
+
+#: Its value is a node's name: whoever bears it is led back to that node.
+_NODE_COOKIE: Final = "WORKBENCH_NODE"
+#: Its value is a random number, which the balancer's table knows the node of.
+_PERSON_COOKIE: Final = "WORKBENCH_PERSON"
+_NEW_PERSON: Final = f"""\
+  http-request set-var(txn.person) req.cook({_PERSON_COOKIE})
+  http-request set-var(txn.newcomer) uuid() unless {{ var(txn.person) -m found }}
+  http-request set-var(txn.person) var(txn.newcomer) unless {{ var(txn.person) -m found }}
+  http-response add-header Set-Cookie "{_PERSON_COOKIE}=%[var(txn.newcomer)]; Path=/; HttpOnly" \
+if {{ var(txn.newcomer) -m found }}
+"""
+
+#: The way to the hub, and to everything where sessions are not checked apart.
+_WORKBENCH: Final = "workbench"
+_SESSIONS: Final = "sessions"
+
+
+@dataclass(frozen=True)
+class Server:
+    """How the balancer reaches one node: its address, or that of the link in between."""
+
+    name: str
+    address: str
+    ports: tuple[int, int, int]
+    """In the order of `jupyterhub.PORTS`: what people want, the status pages, the load."""
+
+
+def config(balancer: LoadBalancer, port: int, servers: Sequence[Server], peers: Mapping[str, str], name: str) -> str:
+    """The configuration of the balancer called `name`, which listens for people on `port`.
+
+    `peers` has the addresses of all balancers of a pair by name; empty for a single one. Addresses rather than names:
+    HAProxy resolves names at its start and refuses to start where one is missing.
+    """
+    apart = balancer.session_check != "same"
+    parts = [
+        _HEAD.format(
+            localpeer=f"\n  localpeer {name}" if peers else "",
+            statistics_port=STATISTICS_PORT,
+            statistics_path=STATISTICS_PATH,
+        ),
+        *_shared(balancer, peers),
+        f"frontend platform\n  bind :{port}{_TLS if balancer.tls else ''}\n",
+        _NEW_PERSON if balancer.stickiness == "table" else "",
+        f"  use_backend {_SESSIONS} if {{ path_beg /user/ }}\n" if apart else "",
+        f"  default_backend {_WORKBENCH}\n\n",
+        *_main(balancer, servers, peers, apart=apart),
+    ]
+    if apart:
+        parts += ["\n", *_sessions(balancer, servers)]
+    return "".join(parts)
+
+
+def _shared(balancer: LoadBalancer, peers: Mapping[str, str]) -> Iterator[str]:
+    """What only a pair has: the table of persons in both memories, and a word for who decides who holds the address."""
+    if not peers:
+        return
+    if balancer.stickiness == "table":
+        yield "peers balancers\n"
+        yield from (f"  peer {peer} {address}:{_PEERS_PORT}\n" for peer, address in peers.items())
+        yield "\n"
+    yield (
+        f"frontend monitor\n  bind 127.0.0.1:{MONITOR_PORT}\n  no log\n  monitor-uri {MONITOR_PATH}\n"
+        f"  monitor fail if {{ nbsrv({_WORKBENCH}) lt 1 }}\n\n"
+    )
+
+
+def _main(balancer: LoadBalancer, servers: Sequence[Server], peers: Mapping[str, str], *, apart: bool) -> Iterator[str]:
+    """Who goes where, and where back to."""
+    rules = ["balance leastconn" if balancer.balance == "leastconn" else "balance roundrobin"]
+    if balancer.stickiness == "cookie":
+        secure = " secure" if balancer.tls else ""
+        rules.append(f"cookie {_NODE_COOKIE} insert indirect nocache httponly{secure}")
+    if balancer.stickiness == "table":
+        shared = " peers balancers" if peers else ""
+        rules += [f"stick-table type string len 40 size 100k expire 8h{shared}", "stick on var(txn.person)"]
+    # redispatch 1: a connection that its node refuses is tried elsewhere at the first retry, not the last
+    rules.append("option redispatch 1" if balancer.redispatch else "option persist")
+    # together: a websocket to a dead node ends when the check fails, not after the tunnel's time-out
+    limits = f"fall {balancer.check_fall}{'' if apart else ' on-marked-down shutdown-sessions'}"
+    yield from _backend(_WORKBENCH, balancer, servers, check=balancer.check, limits=limits, rules=rules)
+
+
+def _sessions(balancer: LoadBalancer, servers: Sequence[Server]) -> Iterator[str]:
+    """The way to sessions that run: whoever has a node goes there, whatever a check says of it, because nobody else has
+    their session. A node that was wrongly taken for dead then costs nobody anything; a dead one is left by way of the
+    hub."""
+    rules = ["balance leastconn"]
+    if balancer.stickiness == "cookie":
+        rules += [
+            f"cookie {_NODE_COOKIE} indirect nocache",
+            f"force-persist if {{ req.cook({_NODE_COOKIE}) -m found }}",
+        ]
+    if balancer.stickiness == "table":
+        rules += [f"stick match var(txn.person) table {_WORKBENCH}", "option persist"]
+    yield from _backend(_SESSIONS, balancer, servers, check=balancer.session_check, limits="fall 2", rules=rules)
+
+
+def _backend(
+    name: str, balancer: LoadBalancer, servers: Sequence[Server], *, check: str, limits: str, rules: Iterable[str]
+) -> Iterator[str]:
+    yield f"backend {name}\n"
+    yield from (f"  {rule}\n" for rule in rules)
+    path, service = _CHECKS[check]
+    if path:
+        yield f"  option httpchk GET {path}\n"
+    yield "  http-reuse never\n"
+    yield "  http-response set-header X-Workbench-Node %s\n"
+    yield f"  timeout check {_milliseconds(balancer.check_timeout_s)}\n"
+    interval = _milliseconds(balancer.check_interval_s)
+    yield f"  default-server inter {interval} rise {balancer.check_rise} {limits}\n"
+    for server in servers:
+        words = [f"  server {server.name} {server.address}:{server.ports[0]} check port {server.ports[service]}"]
+        if balancer.stickiness == "cookie":
+            words.append(f"cookie {server.name}")
+        if balancer.balance == "load":
+            words.append(f"weight 100 agent-check agent-port {server.ports[2]} agent-inter 1s")
+        yield " ".join(words) + "\n"
+
+
+#: What a check asks: a path (nothing: does the port accept) and the place of the port in `jupyterhub.PORTS`.
+_CHECKS: Final[Mapping[str, tuple[str, int]]] = {
+    "tcp": ("", 0),
+    "proxy": (jupyterhub.PROXY_HEALTH_PATH, 0),
+    "hub": (jupyterhub.HUB_HEALTH_PATH, 0),
+    "active": (jupyterhub.ACTIVE_PATH, 1),
+    "log_in": (jupyterhub.LOG_IN_CHECK_PATH, 1),
+}
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{round(seconds * 1000)}ms"

@@ -1,0 +1,233 @@
+"""What the keys of a topology file say must not contradict each other: one message that names both and what to do.
+
+Reads plain data, so that it also speaks up where something else in the file is wrong; a value of the wrong type was
+said to be so where the model was checked.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+from harness.core.products import LoadBalancer, Patroni, Storage, Workbench
+from harness.core.topology import Link, Topology
+from harness.core.words import Role
+from harness.spec.document import Document, as_list, get
+from harness.spec.schema import expected, listed, type_at
+
+__all__ = ["check_contradictions"]
+
+#: Mode -> how many nodes it takes at the least and at the most.
+_NODES = {"single": (1, 1), "separate": (2, 9), "active-active": (1, 9), "active-passive": (2, 9)}
+#: Only an active-passive pair has a lease.
+_LEASE_KEYS = ("takeover", "standby_poll_s", "lease_ttl_s")
+
+
+def check_contradictions(document: Document) -> None:
+    """Note every contradiction in the document of a topology."""
+    if not isinstance(document.data, dict):
+        return
+    _check_empty(document)
+    if _has(document, Role.WORKBENCH):
+        _check_nodes(document)
+        _check_who_sends_people(document)
+        _check_lease(document)
+    for role, model in ((Role.LOAD_BALANCER, LoadBalancer), (Role.STORAGE, Storage)):
+        _check_pair(document, role, model)
+    _check_balancer(document)
+    _check_storage(document)
+    _check_patroni(document)
+    _check_links(document)
+
+
+def _knobs(data: Any, model: type) -> dict[str, Any]:
+    """Every field of a product with its value or default, without those that are of another type than the default."""
+    return {
+        field.name: value
+        for field in dataclasses.fields(model)
+        if type(value := get(data, field.name, field.default)) is type(field.default)
+    }
+
+
+def _check_empty(document: Document) -> None:
+    """A role with nothing behind its colon: meant as none, or with everything left at its default? Nobody knows."""
+    for role in Role:
+        if role in document.data and document.data[role] is None:
+            expected_ = expected(type_at(Topology, (role,)))
+            document.add((role,), f"{role} is empty, expected {expected_}; without {role}, leave it out")
+
+
+def _has(document: Document, role: Role) -> bool:
+    return get(document.data, role) is not None
+
+
+def _check_nodes(document: Document) -> None:
+    """The mode and the number of nodes."""
+    knobs = _knobs(get(document.data, Role.WORKBENCH), Workbench)
+    nodes, mode = knobs.get("nodes", 0), knobs.get("mode", "")
+    if mode not in _NODES or not 1 <= nodes <= 9:
+        return
+    least, most = _NODES[mode]
+    here = _place(document, Role.WORKBENCH, "nodes")
+    if nodes < least:
+        document.add(here, f"workbench.nodes is {nodes}, expected at least {least} for the mode {mode}")
+    if nodes > most:
+        document.add(
+            here,
+            f"workbench.nodes is {nodes}, expected {most} for the mode {mode}: say mode: active-active or "
+            f"active-passive for several nodes behind a balancer, separate for a server for each team",
+        )
+
+
+def _check_who_sends_people(document: Document) -> None:
+    """The mode and the balancer."""
+    knobs = _knobs(get(document.data, Role.WORKBENCH), Workbench)
+    nodes, mode = knobs.get("nodes", 0), knobs.get("mode", "")
+    here = _place(document, Role.WORKBENCH, "mode")
+    if mode == "separate" and _has(document, Role.LOAD_BALANCER):
+        document.add(
+            here,
+            "workbench.mode is separate with a load_balancer, expected one of both: with separate each team knows its "
+            "own server; leave load_balancer out, or say mode: active-active",
+        )
+    if mode in {"active-active", "active-passive"} and nodes > 1 and not _has(document, Role.LOAD_BALANCER):
+        document.add(
+            here,
+            f"workbench.mode is {mode} with {nodes} nodes and no load_balancer, expected one: somebody must know where "
+            "people are served; add load_balancer, or say mode: separate for a server for each team",
+        )
+
+
+def _check_lease(document: Document) -> None:
+    """The mode, the database in which the lease lies, and the keys that only speak of the lease."""
+    workbench = get(document.data, Role.WORKBENCH)
+    mode = _knobs(workbench, Workbench).get("mode", "")
+    if mode == "active-passive" and not _has(document, Role.DATABASE):
+        document.add(
+            _place(document, Role.WORKBENCH, "mode"),
+            "workbench.mode is active-passive without a database, expected one: the lease that says who is active is a "
+            "lock in it; add database, or say another mode",
+        )
+    for key in _LEASE_KEYS:
+        if mode in _NODES and mode != "active-passive" and get(workbench, key) is not None:
+            document.add(
+                (Role.WORKBENCH, key),
+                f"workbench.{key} is given with mode {mode}, expected it with active-passive only: "
+                "nobody holds a lease otherwise; leave it out",
+            )
+
+
+def _check_pair(document: Document, role: Role, model: type) -> None:
+    """Two members need an address that moves, and one has nobody to move it to."""
+    data = get(document.data, role)
+    if data is None:
+        return
+    knobs = _knobs(data, model)
+    nodes, vip = knobs.get("nodes"), knobs.get("vip")
+    if nodes == 1 and vip:
+        document.add(
+            _place(document, role, "vip"),
+            f"{role}.vip is true with {role}.nodes 1, expected 2: a virtual address needs somebody to move to; raise "
+            "nodes, or leave vip out",
+        )
+    if nodes == 2 and vip is False:
+        document.add(
+            _place(document, role, "nodes"),
+            f"{role}.nodes is 2 without {role}.vip, expected vip: true: nobody would come to the second one; say so, "
+            "or leave nodes out",
+        )
+
+
+def _check_balancer(document: Document) -> None:
+    """What is checked, and how people are led back."""
+    data = get(document.data, Role.LOAD_BALANCER)
+    knobs = _knobs(data, LoadBalancer)
+    mode = _knobs(get(document.data, Role.WORKBENCH), Workbench).get("mode")
+    if knobs.get("session_check") != "same" and mode == "active-passive" and data is not None:
+        document.add(
+            _place(document, Role.LOAD_BALANCER, "session_check"),
+            f"load_balancer.session_check is {knobs.get('session_check')} with workbench.mode active-passive, expected "
+            "same: people must not be sent to a node that only stands by; leave session_check out",
+        )
+    if knobs.get("redispatch") is False and knobs.get("stickiness") == "none":
+        document.add(
+            _place(document, Role.LOAD_BALANCER, "redispatch"),
+            "load_balancer.redispatch is false with stickiness none, expected true: nobody has a node to wait for; say "
+            "stickiness: cookie, or leave redispatch out",
+        )
+
+
+def _check_storage(document: Document) -> None:
+    """A limit that nothing has."""
+    data = get(document.data, Role.STORAGE)
+    if get(data, "soft_timeout_s") is not None and _knobs(data, Storage).get("mount") == "hard":
+        document.add(
+            (Role.STORAGE, "soft_timeout_s"),
+            "storage.soft_timeout_s is given with mount hard, expected mount: soft: a hard mount waits for ever; say "
+            "so, or leave soft_timeout_s out",
+        )
+
+
+def _check_patroni(document: Document) -> None:
+    """What the cluster's knobs say."""
+    database = get(document.data, Role.DATABASE)
+    if get(database, "product") != "patroni":
+        return
+    knobs = _knobs(database, Patroni)
+    if knobs.get("synchronous") and knobs.get("nodes") == 1:
+        document.add(
+            ("database", "nodes"),
+            "database.nodes is 1 with database.synchronous true, expected at least 2: one server has no replica to "
+            "wait for; raise nodes, or say synchronous: false",
+        )
+    if knobs.get("synchronous_strict") and knobs.get("synchronous") is False:
+        document.add(
+            ("database", "synchronous_strict"),
+            "database.synchronous_strict is true with database.synchronous false, expected both true: there is no "
+            "replica that writes could wait for; say synchronous: true, or leave synchronous_strict out",
+        )
+    ttl_s, loop_s, retry_s = (knobs.get(key) for key in ("ttl_s", "loop_wait_s", "retry_timeout_s"))
+    if ttl_s and loop_s and retry_s and ttl_s < (least := loop_s + 2 * retry_s):
+        document.add(
+            _place(document, Role.DATABASE, "ttl_s"),
+            f"database.ttl_s is {ttl_s} with loop_wait_s {loop_s} and retry_timeout_s {retry_s}, expected at least "
+            f"loop_wait_s + 2 x retry_timeout_s = {least}: a primary must have stepped down before its lease ends",
+        )
+
+
+def _check_links(document: Document) -> None:
+    """Each link must be between two roles that talk and that are there, and be there once."""
+    possible = [f"{source} to {target}" for source, target in Link.POSSIBLE]
+    first: dict[tuple[str, str], int] = {}
+    for index, link in enumerate(as_list(get(document.data, "links"))):
+        source, target = get(link, "from"), get(link, "to")
+        if source not in list(Role) or target not in list(Role):
+            continue  # said where the model was checked
+        here, what = ("links", index), f"links[{index}] is from {source} to {target}"
+        if source == target:
+            document.add((*here, "to"), f"{what}, expected two different roles: {listed(possible)}")
+        elif (Role(source), Role(target)) not in Link.POSSIBLE:
+            near = ", did you mean the other way round?" if (target, source) in Link.POSSIBLE else ""
+            document.add(here, f"{what}, which do not talk that way, expected {listed(possible)}{near}")
+        elif (source, target) in first:
+            document.add(here, f"{what}, expected it once: the first is links[{first[source, target]}]")
+        for mistake in _why_no_link(document, Role(source), Role(target)):
+            document.add(here, f"{what}, {mistake}")
+        first.setdefault((source, target), index)
+
+
+def _why_no_link(document: Document, source: Role, target: Role) -> Iterable[str]:
+    """What in the rest of the file leaves no place for the link."""
+    for role in (source, target):
+        if not _has(document, role):
+            yield f"expected two roles that are there: the file has no {role}"
+    if get(get(document.data, target), "vip") is True:
+        yield f"with {target}.vip true, expected no link: connections follow the virtual address; leave out either"
+    if target is Role.DATABASE and get(get(document.data, target), "proxy") == "per-node":
+        yield "with database.proxy per-node, expected proxy: shared: nodes connect to each server by themselves"
+
+
+def _place(document: Document, role: Role, key: str) -> tuple[str, ...]:
+    """The key if the file has it, else its role."""
+    return (role, key) if key in (get(document.data, role) or {}) else (role,)
