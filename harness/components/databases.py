@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from harness.components import patroni, postgresql
+from harness.components import etcd, patroni, postgresql
 from harness.core.products import Patroni
 from harness.core.specs import NodeContext
 from harness.core.topology import Topology
 
-__all__ = ["environment", "files", "gate", "gates", "url"]
+__all__ = ["cluster", "environment", "files", "gate", "gates", "url"]
 
 #: On the node's own disk, which outlives the death of the machine.
 _FILE: Final = "sqlite:////srv/hub/jupyterhub.sqlite"
@@ -45,6 +45,13 @@ def environment(topology: Topology) -> dict[str, str]:
 def files(topology: Topology, context: NodeContext) -> dict[str, str]:
     """What a node needs besides: the configuration of its own HAProxy towards the servers, if it has one."""
     return patroni.node_files(topology, context) if isinstance(topology.database, Patroni) else {}
+
+
+def cluster(topology: Topology) -> tuple[str, ...]:
+    """All that a clustered database talks to among itself: servers, and their memory of who is primary."""
+    if isinstance(topology.database, Patroni):
+        return (*patroni.names(topology), *etcd.names(topology.database.etcd_nodes))
+    return postgresql.names(topology) if topology.database else ()
 
 
 def gate(topology: Topology) -> str:

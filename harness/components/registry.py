@@ -22,6 +22,7 @@ __all__ = [
     "images",
     "member_probe",
     "members",
+    "other_side",
     "plan",
     "readback",
 ]
@@ -79,6 +80,16 @@ def images(topology: Topology) -> tuple[str, ...]:
 def members(topology: Topology, role: Role) -> tuple[str, ...]:
     """The names of a role's containers; `role[i]` is the i-th."""
     return _components(topology)[role].names(topology)
+
+
+def other_side(topology: Topology, role: Role, selector: str) -> tuple[str, ...] | None:
+    """The containers that a peer `role[selector]` means, where these are not just members of the role: all that others
+    reach it through (`*`), or all that it is among itself (`cluster`). None where they are."""
+    if role is Role.DATABASE and selector == "*":
+        return tuple(dict.fromkeys([*members(topology, role), *databases.gates(topology)]))
+    if role is Role.DATABASE and selector == "cluster":
+        return databases.cluster(topology)
+    return None
 
 
 def member_probe(topology: Topology, role: Role, word: str) -> tuple[str, ...] | None:

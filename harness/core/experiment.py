@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
 from harness.core.constraints import Bounds, Count, Period, Positive, Seconds
+from harness.core.topology import Link
 from harness.core.words import Role
 
 __all__ = ["AbortWhen", "Experiment", "Fault", "Load", "Objectives", "Target"]
@@ -27,11 +28,12 @@ class Target:
     WORDS: ClassVar[Mapping[Role, tuple[str, ...]]] = {
         Role.LOAD_BALANCER: ("holder", "any"),
         Role.WORKBENCH: ("active", "busiest", "any"),
-        Role.DATABASE: ("primary", "any"),
+        Role.DATABASE: ("primary", "cluster", "any"),
         Role.STORAGE: ("active", "any"),
     }
-    """The words that may stand in the brackets, each of which means one member. Beside them: a number, `*` for all
-    members, and a share such as `50%`."""
+    """The words that may stand in the brackets, each of which means one member; but `cluster` means all that a
+    clustered database talks to among itself, and is a peer only. Beside them: a number, `*` for all members, and a
+    share such as `50%`."""
 
     def __str__(self) -> str:
         return f"{self.role}[{self.selector}]"
@@ -76,7 +78,7 @@ class Load:
     """Each user runs a cell once a beat, on a time grid of their own."""
     save_every: Positive = 2
     """Each n-th beat also saves (appends to a file in the home, with fsync)."""
-    ramp_s: Seconds = 10.0
+    ramp_s: Seconds = 6.0
     """Log-ins are spread over this time."""
     start_probe_every_s: Annotated[float, Bounds(1)] = 5.0
     """How often an instrument starts a session of its own. It bounds how exactly an outage of start_session is known,
@@ -126,5 +128,8 @@ class Experiment:
     blast_radius: Positive = 1
     """At most this many containers may be targets of faults at the same time. More than one has to be said."""
     abort_when: AbortWhen | None = None
+    links: tuple[Link, ...] = ()
+    """Links that the experiment needs: a topology that has not got them gets them for this experiment, which then runs
+    on a platform of its own."""
     name: str = ""
     """The file's name without its ending; not a key of the file."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from harness.components.base import SECRETS
-from harness.components.registry import members, plan
+from harness.components.registry import members, other_side, plan
 from harness.core.clock import to_ns
 from harness.core.experiment import Experiment, Fault
 from harness.core.names import link_name
@@ -57,6 +57,10 @@ def _container(spec: ContainerSpec) -> str:
 
 
 def _experiment(topology: Topology, experiment: Experiment) -> Iterator[str]:
+    for link in experiment.links:
+        if topology.link(link.from_, link.to) is None:
+            yield f"{experiment.name}: on a platform of its own, with a Toxiproxy from {link.from_} to {link.to}"
+    topology = topology.with_links(experiment.links)
     load = experiment.load
     yield f"{experiment.name}: {load.users} people, steady for {experiment.steady_state_s:g} s, then"
     now_s = 0.0
@@ -102,12 +106,19 @@ def _prepare(topology: Topology, fault: Fault, index: int, host: RehearsalHost) 
         Aim(
             target=name,
             tag=f"chaos-RUN-{index}",
-            peers=_on_paper(topology, fault.peer) if fault.peer else (),
+            peers=tuple(peer for peer in _peers_on_paper(topology, fault) if peer != name),
             options=kind.Options(**fault.options),
         )
         for name in _on_paper(topology, fault.target)
     ]
     return [kind.prepare(host, aim) for aim in aims]
+
+
+def _peers_on_paper(topology: Topology, fault: Fault) -> tuple[str, ...]:
+    if not fault.peer:
+        return ()
+    parsed = parse_target(fault.peer)
+    return other_side(topology, parsed.role, parsed.selector) or _on_paper(topology, fault.peer)
 
 
 def _on_paper(topology: Topology, target: str) -> tuple[str, ...]:

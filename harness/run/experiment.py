@@ -92,7 +92,9 @@ def run_suite(
                 continue
             run_id = new_run_id()
             if stage is None or stage.closed:
-                stage = Stage(runtime, topology, run_id, clock_roles=clock_roles(experiment))
+                stage = Stage(
+                    runtime, topology.with_links(experiment.links), run_id, clock_roles=clock_roles(experiment)
+                )
             try:
                 entry = _run_on(
                     stage,
@@ -105,7 +107,10 @@ def run_suite(
                     argv=argv,
                     machine=machine,
                     interrupts=interrupts,
-                    keep_stage=any(clock_roles(other) == stage.clock_roles for other in experiments[index + 1 :][:1]),
+                    keep_stage=any(
+                        clock_roles(other) == stage.clock_roles and topology.with_links(other.links) == stage.topology
+                        for other in experiments[index + 1 :][:1]
+                    ),
                 )
             except BaseException:
                 stage.close()

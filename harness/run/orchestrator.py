@@ -24,7 +24,7 @@ from harness.run.plan import Act, time_line
 from harness.run.recorder import collect_containers, collect_rows, read_back
 from harness.run.stage import CLIENT, Stage
 from harness.run.steady import not_steady
-from harness.run.targets import resolve
+from harness.run.targets import resolve, resolve_peer
 from harness.runtime.base import Deployment, Peer, Progress
 
 __all__ = ["Orchestrator", "Watcher", "new_run_id"]
@@ -247,9 +247,11 @@ class Orchestrator:
         self._watcher.note(f"{fault.fault} on {fault.target}: no evidence that it took effect; giving up")
         return False
 
-    def _resolve(self, deployment: Deployment, index: int, target: str) -> tuple[str, ...]:
+    def _resolve(
+        self, deployment: Deployment, index: int, target: str, how: Callable[..., tuple[str, ...]] = resolve
+    ) -> tuple[str, ...]:
         lot = random.Random(f"{self._seed}/{index}/{target}")  # noqa: S311 - reproducible, not secret
-        return resolve(deployment, self._topology, target, sessions=self._sessions, lot=lot)
+        return how(deployment, self._topology, target, sessions=self._sessions, lot=lot)
 
     def _guard_blast_radius(self, targets: tuple[str, ...]) -> None:
         """Raises `RunError` before more containers are hit at one time than the experiment admits."""
@@ -277,7 +279,7 @@ class Orchestrator:
         fault, targets = self._experiment.faults[index], self._targets[index]
         details: dict[str, Any] = {}
         if step is FaultStep.PREPARE:
-            peers = self._resolve(deployment, index, fault.peer) if fault.peer else ()
+            peers = self._resolve(deployment, index, fault.peer, resolve_peer) if fault.peer else ()
             details = {
                 "fault": fault.fault,
                 "targets": list(targets),

@@ -5,14 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 
-from harness.components.registry import member_probe, members
+from harness.components.registry import member_probe, members, other_side
 from harness.core.experiment import Target
 from harness.core.topology import Topology
 from harness.errors import DeploymentError, RunError
 from harness.runtime.base import Deployment
 from harness.spec.targets import parse_target
 
-__all__ = ["resolve"]
+__all__ = ["resolve", "resolve_peer"]
 
 
 def resolve(
@@ -41,6 +41,16 @@ def resolve(
     if parsed.selector == "busiest":
         return (_busiest(names, sessions),)
     return (_one_that_says_so(deployment, topology, parsed, sessions),)
+
+
+def resolve_peer(
+    deployment: Deployment, topology: Topology, peer: str, *, sessions: Mapping[str, int], lot: random.Random
+) -> tuple[str, ...]:
+    """As `resolve`, for the other side of a fault: who is cut off from all databases is cut off from what leads to them
+    too."""
+    parsed = parse_target(peer)
+    whole = other_side(topology, parsed.role, parsed.selector)
+    return whole or resolve(deployment, topology, peer, sessions=sessions, lot=lot)
 
 
 def _busiest(names: Sequence[str], sessions: Mapping[str, int]) -> str:

@@ -27,7 +27,7 @@ def load_topology(path: Path) -> Topology:
     """The topology in the file, named as the file. Raises `SpecError` with every mistake in it."""
     document = read(path)
     topology = validate(Topology, document, own_keys=("name",))
-    check_contradictions(document)
+    check_contradictions(document, topology)
     document.raise_problems()
     assert topology is not None, "no problem was noted, so there is a topology"
     return dataclasses.replace(topology, name=path.stem)
@@ -61,6 +61,10 @@ def check_pair(
     Raises `SpecError` with the lines of the experiment's file.
     """
     document = _for_lines(experiment_path)
+    for index, link in enumerate(experiment.links):
+        if mistake := topology.why_no_link(link):
+            document.add(("links", index), f"links[{index}] can't be put into {topology_path}: {mistake}")
+    topology = topology.with_links(experiment.links)
     for index, fault in enumerate(experiment.faults):
         mistakes = {
             key: f"faults[{index}].{key} is {text!r}, {mistake}"
@@ -78,6 +82,10 @@ def check_pair(
 
 def why_not_applicable(topology: Topology, experiment: Experiment, rules: Mapping[str, FaultRules]) -> str:
     """Why the topology has nothing for this experiment (a role it lacks, say); empty if it can be done."""
+    for link in experiment.links:
+        if reason := topology.why_no_link(link):
+            return f"no link from {link.from_} to {link.to}: {reason}"
+    topology = topology.with_links(experiment.links)
     for fault in experiment.faults:
         for text in (fault.target, fault.peer):
             if text and (role := parse_target(text).role) not in topology.roles():
@@ -127,6 +135,8 @@ def _check_fault(document: Document, index: int, fault: Any, rules: Mapping[str,
     if not isinstance(kind, str) or kind not in rules:
         return {}
     _check_sides(document, here, fault, rules[kind])
+    if isinstance(target_ := get(fault, "target"), str) and target_.endswith("[cluster]"):
+        document.add((*here, "target"), f"faults[{index}].target is {found(target_)}, expected it as a peer only")
     options = get(fault, "options", {})
     if not isinstance(options, dict):
         return {}  # said where the model was checked

@@ -251,7 +251,7 @@ TOPOLOGY_MISTAKES = {
     ),
     "a link to a role that is not there": (
         TOPOLOGY.replace("storage: {}\n", "links: [{from: workbench, to: storage}]\n"),
-        ["t.yaml:6: links[0] is from workbench to storage, expected two roles that are there: the file has no storage"],
+        ["t.yaml:6: links[0] is from workbench to storage, expected two roles that are there: there is no storage"],
     ),
     "a link to an address that moves": (
         TOPOLOGY.replace("storage: {}", "storage: {nodes: 2, vip: true}\nlinks: [{from: workbench, to: storage}]"),
@@ -267,7 +267,7 @@ TOPOLOGY_MISTAKES = {
         ),
         [
             "t.yaml:6: links[0] is from workbench to database, with database.proxy per-node, expected proxy: shared: "
-            "nodes connect to each server by themselves"
+            "nodes connect to each server by themselves; say so, or leave the link out"
         ],
     ),
     "duplicate key": (
