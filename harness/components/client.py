@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from harness.components import haproxy
+from harness.components import databases, haproxy
 from harness.components.base import CLIENT_HOST, LOAD_BALANCER_HOST
 from harness.core.specs import ContainerSpec, NodeContext
 from harness.core.topology import Topology
@@ -25,9 +25,13 @@ def names(_topology: Topology) -> tuple[str, ...]:
 
 
 def containers(topology: Topology, context: NodeContext) -> tuple[ContainerSpec, ...]:
-    """The client. It has no probe: it answers as soon as it runs. The first request tells it the users' password."""
+    """The client. It has no probe: it answers as soon as it runs. The first request tells it the users' password.
+
+    It is told of the database, where there is one, because one of its instruments writes into it.
+    """
     scheme, _ = haproxy.entrance(topology.load_balancer)
     authority = haproxy.authority(topology, context)
+    database = databases.chosen(topology)
     return (
         ContainerSpec(
             name=NAME,
@@ -40,11 +44,13 @@ def containers(topology: Topology, context: NodeContext) -> tuple[ContainerSpec,
             environment={
                 "PLATFORM_URL": f"{scheme}://{context.address(LOAD_BALANCER_HOST)}",
                 **({"PLATFORM_AUTHORITY": AUTHORITY_PATH} if authority else {}),
+                **(databases.limits(database) if database else {}),
             },
+            secrets={"DATABASE_URL": databases.direct_url(topology, context)} if database else {},
             files={AUTHORITY_PATH: authority} if authority else {},
             # Probes run under SCHED_RR, so that a busy machine does not look like a slow platform.
             capabilities=("SYS_NICE",),
-            depends_on=haproxy.names(topology),
+            depends_on=(*haproxy.names(topology), *((databases.gate(topology),) if database else ())),
             conversation=True,
         ),
     )

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from harness.components import patroni, postgresql
+from harness.components.base import DATABASE_HOST, DATABASE_PROXY_HOST
 from harness.core.specs import NodeContext
-from harness.core.topology import Patroni, Topology
+from harness.core.topology import Patroni, PostgresServer, Topology
 
-__all__ = ["gate", "url"]
+__all__ = ["chosen", "direct_url", "gate", "limits", "url"]
+
+
+def chosen(topology: Topology) -> PostgresServer | None:
+    """What was chosen for its servers; None in a topology without a database."""
+    return topology.database
 
 
 def url(topology: Topology, context: NodeContext, node: int) -> str:
@@ -14,6 +20,25 @@ def url(topology: Topology, context: NodeContext, node: int) -> str:
     if isinstance(topology.database, Patroni):
         return patroni.url(topology, context, node)
     return postgresql.url(topology, context, node)
+
+
+def direct_url(topology: Topology, context: NodeContext) -> str:
+    """How the load client reaches the database: by the address of the gate, past every link; holds the password."""
+    host = DATABASE_PROXY_HOST if isinstance(topology.database, Patroni) else DATABASE_HOST
+    password = context.secrets["DB_PASSWORD"]
+    return (
+        f"postgresql://{postgresql.USER}:{password}@{context.address(host)}:{postgresql.PORTS[0]}/{postgresql.DATABASE}"
+    )
+
+
+def limits(database: PostgresServer) -> dict[str, str]:
+    """The environment that tells a client of the database how soon to give up a connection."""
+    return {
+        "DB_KEEPALIVES_IDLE_S": str(database.keepalives_idle_s),
+        "DB_KEEPALIVES_INTERVAL_S": str(database.keepalives_interval_s),
+        "DB_KEEPALIVES_COUNT": str(database.keepalives_count),
+        "DB_TCP_USER_TIMEOUT_MS": str(database.user_timeout_s * 1000),
+    }
 
 
 def gate(topology: Topology) -> str:

@@ -18,6 +18,7 @@ __all__ = [
     "COMPONENTS",
     "MEMBER_PROBES",
     "READBACKS",
+    "database_readback",
     "entrance",
     "images",
     "member_probe",
@@ -52,8 +53,14 @@ PORTS: Final[Mapping[str, tuple[int, ...]]] = MappingProxyType(
         "postgresql": postgresql.PORTS,
     }
 )
-#: Product of the storage -> the command that reads the users' saves back.
-READBACKS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({"nfs-ganesha": ganesha.READBACK})
+#: Product -> the command that reads back what was written: the users' saves, or the numbers in the database.
+READBACKS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "nfs-ganesha": ganesha.READBACK,
+        "patroni": postgresql.READBACK,
+        "postgresql": postgresql.READBACK,
+    }
+)
 
 
 def plan(topology: Topology, context: NodeContext, *, clock_roles: Collection[Role] = ()) -> tuple[ContainerSpec, ...]:
@@ -91,6 +98,16 @@ def readback(topology: Topology) -> tuple[str, tuple[str, ...]]:
     It exits with another code than 0 if it could not read all there is.
     """
     return members(topology, Role.STORAGE)[0], READBACKS[topology.storage.product]
+
+
+def database_readback(topology: Topology) -> tuple[str, ...] | None:
+    """The command that, run in the primary, prints `writer,value` for every number that was written into the database;
+    None in a topology without a database.
+
+    It exits with another code than 0 if it could not read all there is.
+    """
+    database = databases.chosen(topology)
+    return None if database is None else READBACKS[database.product]
 
 
 def entrance(topology: Topology) -> tuple[str, str, int, str]:
