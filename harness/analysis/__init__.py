@@ -7,9 +7,10 @@ from harness.analysis.facts import read_facts
 from harness.analysis.judge import judge
 from harness.analysis.measures import Measures, Parts
 from harness.analysis.outages import measure_probes
-from harness.analysis.record import RunRecord, operations_of, probes_of, saved_of
+from harness.analysis.record import RunRecord, database_writes_of, operations_of, probes_of, saved_of
 from harness.analysis.sessions import attribute, count_sessions, session_ledger
-from harness.analysis.writes import acknowledged_saves, measure_writes
+from harness.analysis.writes import acknowledged_numbers, acknowledged_saves, measure_writes
+from harness.core.words import Role
 
 __all__ = ["Measures", "RunRecord", "analyse"]
 
@@ -18,16 +19,19 @@ def analyse(record: RunRecord) -> Measures:
     """Measure and judge a run. Pure; never raises for a run that ended early or recorded nothing: it says so."""
     facts = read_facts(record)
     operations, probes, saved = attribute(operations_of(record)), probes_of(record), saved_of(record)
-    read_back = facts.readback_rows is not None
-    acked = acknowledged_saves(operations, saved)
-    sessions = session_ledger(operations, acked, facts, read_back=read_back)
+    database_writes = database_writes_of(record)
+    saves = acknowledged_saves(operations, saved)
+    has_database = Role.DATABASE in record.topology.roles()
+    numbers = acknowledged_numbers(database_writes, saved) if has_database else None
+    steady_state_s = record.experiment.steady_state_s
+    sessions = session_ledger(operations, saves, facts, read_back=facts.readback_rows is not None)
     parts = Parts(
         facts=facts,
-        capabilities=measure_probes(probes, facts, record.experiment.steady_state_s),
+        capabilities=measure_probes(probes, facts, steady_state_s),
         sessions=sessions,
         session_counts=count_sessions(sessions),
         logged_in_again=sum(row.logged_in_again for row in sessions),
-        writes=measure_writes(acked, saved, read_back=read_back),
+        writes=measure_writes(saves, numbers, saved, facts, steady_state_s, tried=len(database_writes)),
         user_uptime=user_uptime(operations, facts.window),
         timeline=session_timeline(sessions, facts.window),
     )

@@ -11,14 +11,16 @@ from harness.analysis.record import RunRecord
 from harness.core.experiment import AbortWhen
 from harness.core.topology import Promise
 from harness.core.verdict import Check, Verdict, decide
-from harness.core.words import Capability, Recovery, SessionOutcome
+from harness.core.words import Capability, Recovery, SessionOutcome, Store
 
-__all__ = ["LATENESS_AT_MOST_S", "SAMPLES_AT_LEAST", "judge"]
+__all__ = ["LATENESS_AT_MOST_S", "SAMPLES_AT_LEAST", "WRITES_AT_LEAST", "judge"]
 
 #: Below this the p99 of the steady state, and so the slow threshold, is no more than the slowest of a handful.
 SAMPLES_AT_LEAST = 20
 #: Starting a session costs the platform much, so its probes are few; three show it before, during and after a fault.
 START_SESSIONS_AT_LEAST = 3
+#: One second of the database's writer. With fewer acknowledged before the fault it did not really write.
+WRITES_AT_LEAST = 20
 #: Probes sent later than this behind their grid, and later than one period of it, are on no grid any more. Below that a
 #: late probe only widens the bounds by itself, because edges are taken from when probes were really sent.
 LATENESS_AT_MOST_S = 0.1
@@ -41,7 +43,7 @@ def _errors(record: RunRecord, parts: Parts) -> Iterator[str]:
     yield from parts.facts.errors
     rows = parts.facts.readback_rows
     if rows is not None and rows != len(record.saved):
-        yield f"the homes were read back as {rows} values, {len(record.saved)} arrived"
+        yield f"{rows} values were read back, {len(record.saved)} arrived"
 
 
 # -- doubts --------------------------------------------------------------------------------------------------------
@@ -63,8 +65,7 @@ def _doubts(record: RunRecord, parts: Parts) -> Iterator[str]:
     for one in parts.capabilities:
         yield from _probe_doubts(one)
     yield from _session_doubts(record, parts)
-    if not parts.writes.read_back:
-        yield f"the homes were not read back: {parts.writes.acknowledged} acknowledged writes are unchecked"
+    yield from _write_doubts(parts)
 
 
 def _fault_doubts(fault: FaultFacts) -> Iterator[str]:
@@ -119,6 +120,26 @@ def _session_doubts(record: RunRecord, parts: Parts) -> Iterator[str]:
     ]
     if silent:
         yield f"{len(silent)} session(s) not observed for the last {limit_s:.0f} s, the first {silent[0]}"
+
+
+def _write_doubts(parts: Parts) -> Iterator[str]:
+    writes = parts.writes
+    if not writes.read_back:
+        unchecked = " and ".join(f"{one.acknowledged} {one.store.where}" for one in writes.stores)
+        yield f"the acknowledged writes were not read back: {unchecked} are unchecked"
+    database = writes.of(Store.DATABASE)
+    if database is None:
+        return
+    if database.acknowledged_before_fault < WRITES_AT_LEAST:
+        yield (
+            f"too few database writes acknowledged before the fault: {database.acknowledged_before_fault}, "
+            f"needed {WRITES_AT_LEAST}"
+        )
+    elif database.found == 0:
+        yield (
+            f"none of {database.acknowledged} acknowledged database writes was found: what was read back is some other "
+            "database, or an empty one, and proves nothing"
+        )
 
 
 # -- promises and objectives ---------------------------------------------------------------------------------------
@@ -232,7 +253,7 @@ def _writes_check(source: str, at_most: int, parts: Parts) -> Iterator[Check]:
         name="acknowledged writes lost",
         source=source,
         expected=f"at most {at_most}",
-        observed=f"{writes.lost} of {writes.acknowledged}{first}",
+        observed=f"{writes.lost_of}{first}",
         kept=writes.lost <= at_most,
     )
 

@@ -35,6 +35,9 @@ DEFINITIONS: Mapping[str, str] = {
     "kept": "Failures, then the same kernel with its memory.",
     "restarted": "Works again, but the kernel's memory is gone.",
     "lost": "Could not work again by the end of the observation; of writes: acknowledged, and missing afterwards.",
+    "longest time without a database write": "In the window, between two acknowledgements in a row that the one writer "
+    "got, which tries 20 times a second and comes again about once a second while it fails. The edges of the window "
+    "count as acknowledgements, so a database that did not come back shows.",
     "aborted": "The experiment's own condition for going too far was met: every fault was undone at once. The seconds "
     "from there to the end of the last outage are given.",
     "targeted": "Served by a target of a fault when that fault was injected.",

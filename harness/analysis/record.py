@@ -10,12 +10,10 @@ import pandas as pd
 
 from harness.core.experiment import Experiment
 from harness.core.history import History
-from harness.core.rows import Operation, ProbeSample, SavedValue
+from harness.core.rows import DatabaseWrite, Operation, ProbeSample, RowType, SavedValue
 from harness.core.topology import Topology
 
-__all__ = ["RunRecord", "operations_of", "probes_of", "saved_of"]
-
-RowType = type[Operation] | type[ProbeSample] | type[SavedValue]
+__all__ = ["RunRecord", "database_writes_of", "operations_of", "probes_of", "saved_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +27,8 @@ class RunRecord:
     """One row for each `Operation` of a user."""
     probes: pd.DataFrame
     """One row for each `ProbeSample`."""
+    database_writes: pd.DataFrame
+    """One row for each `DatabaseWrite`; none where the topology has no database."""
     saved: pd.DataFrame
     """One row for each `SavedValue` that was read back after the run."""
     run: Mapping[str, Any]
@@ -49,9 +49,18 @@ def probes_of(record: RunRecord) -> pd.DataFrame:
     )
 
 
+def database_writes_of(record: RunRecord) -> pd.DataFrame:
+    """The attempts to write into the database with exact types, in the order in which they were sent."""
+    return _typed(record.database_writes, DatabaseWrite).sort_values(
+        ["writer", "send_ns", "end_ns", "seq"], kind="stable", ignore_index=True
+    )
+
+
 def saved_of(record: RunRecord) -> pd.DataFrame:
     """The values read back with exact types."""
-    return _typed(record.saved, SavedValue).sort_values(["user", "value", "seq"], kind="stable", ignore_index=True)
+    return _typed(record.saved, SavedValue).sort_values(
+        ["store", "user", "value", "seq"], kind="stable", ignore_index=True
+    )
 
 
 def _typed(frame: pd.DataFrame, row_type: RowType) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from harness.components import haproxy, jupyterhub
+from harness.components import databases, haproxy, jupyterhub
 from harness.components.base import CLIENT_HOST, WORKBENCH_FIRST_HOST
 from harness.core.specs import ContainerSpec, NodeContext
 from harness.core.topology import Topology
@@ -25,9 +25,13 @@ def names(_topology: Topology) -> tuple[str, ...]:
 
 
 def containers(topology: Topology, context: NodeContext) -> tuple[ContainerSpec, ...]:
-    """The client. It has no probe: it answers as soon as it runs. The first request tells it the users' password."""
+    """The client. It has no probe: it answers as soon as it runs. The first request tells it the users' password.
+
+    It is told of the database, where there is one, because one of its instruments writes into it.
+    """
     balanced = topology.load_balancer is not None
     authority = haproxy.authority(topology, context) if balanced else ""
+    database = databases.chosen(topology)
     return (
         ContainerSpec(
             name=NAME,
@@ -38,11 +42,16 @@ def containers(topology: Topology, context: NodeContext) -> tuple[ContainerSpec,
             environment={
                 "PLATFORM_URL": " ".join(_entrances(topology, context)),
                 **({"PLATFORM_AUTHORITY": AUTHORITY_PATH} if authority else {}),
+                **(databases.limits(database) if database else {}),
             },
+            secrets={"DATABASE_URL": databases.direct_url(topology, context)} if database else {},
             files={AUTHORITY_PATH: authority} if authority else {},
             # Probes run under SCHED_RR, so that a busy machine does not look like a slow platform.
             capabilities=("SYS_NICE",),
-            depends_on=haproxy.names(topology) if balanced else jupyterhub.names(topology),
+            depends_on=(
+                *(haproxy.names(topology) if balanced else jupyterhub.names(topology)),
+                *databases.gates(topology),
+            ),
             conversation=True,
         ),
     )

@@ -82,7 +82,7 @@ def _node(topology: Topology, context: NodeContext, index: int, name: str) -> Co
             "SUPERVISED": "yes" if workbench.supervised else "no",
             "SESSION_START": workbench.session_start,
             **_lease(topology, context, index),
-            **databases.environment(topology),
+            **(databases.limits(topology.database) if topology.database else {}),
             **_homes(topology, context, index),
         },
         files=databases.files(topology, context),

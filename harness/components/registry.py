@@ -18,6 +18,7 @@ __all__ = [
     "COMPONENTS",
     "MEMBER_PROBES",
     "READBACKS",
+    "database_readback",
     "entrance",
     "images",
     "member_probe",
@@ -53,9 +54,14 @@ PORTS: Final[Mapping[str, tuple[int, ...]]] = MappingProxyType(
         "postgresql": postgresql.PORTS,
     }
 )
-#: Product that keeps the homes -> the command that reads the users' saves back.
+#: Product -> the command that reads back what was written: the users' saves, or the numbers in the database.
 READBACKS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
-    {"jupyterhub": jupyterhub.READBACK, "nfs-ganesha": ganesha.READBACK}
+    {
+        "jupyterhub": jupyterhub.READBACK,
+        "nfs-ganesha": ganesha.READBACK,
+        "patroni": postgresql.READBACK,
+        "postgresql": postgresql.READBACK,
+    }
 )
 
 
@@ -107,6 +113,16 @@ def readback(topology: Topology) -> tuple[tuple[str, ...], tuple[str, ...]]:
     role = Role.STORAGE if topology.storage else Role.WORKBENCH
     everybody = members(topology, role)
     return everybody[:1] if topology.storage else everybody, READBACKS[_product(topology, role)]
+
+
+def database_readback(topology: Topology) -> tuple[str, ...] | None:
+    """The command that, run in the primary, prints `writer,value` for every number that was written into the database;
+    None in a topology without a database.
+
+    It exits with another code than 0 if it could not read all there is.
+    """
+    database = databases.chosen(topology)
+    return None if database is None else READBACKS[database.product]
 
 
 def entrance(topology: Topology) -> tuple[str, str, int, str]:

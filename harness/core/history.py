@@ -35,7 +35,7 @@ class EventKind(StrEnum):
     STEADY = "steady"  # reached: bool, seconds, reason
     FAULT = "fault"  # index, fault, target, targets, step: FaultStep, before_ns, after_ns, ok, evidence or message
     ROWS = "rows"  # name, rows, sha256 of the Parquet file
-    READBACK = "readback"  # users: number of homes with values, rows: number of values
+    READBACK = "readback"  # users: number of homes with values, rows: number of values, stores: by `Store`
     INTERRUPTED = "interrupted"  # by
     ABORTED = "aborted"  # why: the experiment's own condition was met
     ERROR = "error"  # type, message, detail

@@ -14,9 +14,20 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from harness.core.words import Store
 from harness.errors import RecordError
 
-__all__ = ["END_MARK", "Operation", "ProbeSample", "RowType", "RowWriter", "SavedValue", "columns", "split_checked"]
+__all__ = [
+    "END_MARK",
+    "DatabaseWrite",
+    "Operation",
+    "ProbeSample",
+    "RowType",
+    "RowWriter",
+    "SavedValue",
+    "columns",
+    "split_checked",
+]
 
 END_MARK = "#end"
 
@@ -61,15 +72,36 @@ class ProbeSample:
 
 
 @dataclass(frozen=True)
+class DatabaseWrite:
+    """One attempt to write a number into the database. Each number is used once, whatever came of it."""
+
+    writer: str
+    """Whose numbers these are: several experiments on one deployment write into one table."""
+    value: int
+    due_ns: int
+    """Its place on the absolute grid; after a failure the moment of the next try."""
+    send_ns: int
+    end_ns: int
+    ok: int
+    """1: the server acknowledged the commit. 0: it did not, which says nothing about whether the number is there."""
+    server: str
+    """Address of the server that the connection led to; empty where there was no connection."""
+    detail: str
+
+
+@dataclass(frozen=True)
 class SavedValue:
-    """One value found in a user's home after the run by a reader that did not write it."""
+    """One value found after the run by a reader that did not write it."""
 
     user: str
+    """Whose home, or whose number in the database."""
     value: int
+    store: str = Store.HOME.value
+    """One of `Store`."""
 
 
-Row = TypeVar("Row", Operation, ProbeSample, SavedValue)
-RowType = type[Operation] | type[ProbeSample] | type[SavedValue]
+Row = TypeVar("Row", Operation, ProbeSample, DatabaseWrite, SavedValue)
+RowType = type[Operation] | type[ProbeSample] | type[DatabaseWrite] | type[SavedValue]
 
 
 def columns(row_type: RowType) -> list[str]:

@@ -15,6 +15,7 @@ import gevent.event
 import gevent.pool
 
 from harness.core.conversation import parse_answer, request
+from harness.core.names import writer_name
 from harness.core.rows import Operation, RowWriter
 from harness.errors import PeerError, UsageError
 from harness.load.deadlines import DEADLINE_S, START_PROBE_DEADLINE_S
@@ -26,6 +27,7 @@ __all__ = ["LoadClient", "ProbeProcess", "main"]
 
 OPERATIONS = "operations.csv"
 PROBES = "probes.csv"
+DATABASE_WRITES = "database_writes.csv"
 
 _ANSWER_S = 5.0
 _ENDS_AT_ONCE = 8
@@ -108,6 +110,8 @@ class LoadClient:
             path=str(self._folder / PROBES),
             starts_after_s=plan.ramp_s,
             start_every_s=plan.start_probe_every_s,
+            writer=writer_name(plan.prefix),
+            writes_path=str(self._folder / DATABASE_WRITES),
             timeout_s=15,
         )
         # all at once: each waits for a turn of its own, where Locust would let them come in batches once a second
@@ -127,7 +131,7 @@ class LoadClient:
         }
 
     def stop(self, *, end_sessions: bool = False) -> Mapping[str, Any]:
-        """End users and probes, wait for what is in flight, close both files; with `end_sessions` have the hub stop
+        """End users and probes, wait for what is in flight, close the files; with `end_sessions` have the hub stop
         everybody's session then."""
         running = self._require()
         running.stop.set()

@@ -24,6 +24,7 @@ from harness.core.rows import ProbeSample, RowWriter
 from harness.core.words import Capability
 from harness.errors import RunError, UsageError
 from harness.load.bookkeeping import Ledger
+from harness.load.database_writer import DatabaseWriter, Driver, Way
 from harness.load.deadlines import DEADLINE_S, START_PROBE_DEADLINE_S, classify, deadline
 from harness.load.failures import FAILURES, BadAnswer, describe
 from harness.load.jupyterhub import JupyterHubClient
@@ -58,8 +59,18 @@ class Probes:
     """All instruments of one run."""
 
     def __init__(
-        self, base_url: str, password: str, path: Path, *, starts_after_s: float, start_every_s: float
+        self,
+        base_url: str,
+        password: str,
+        path: Path,
+        *,
+        starts_after_s: float,
+        start_every_s: float,
+        driver: Driver | None,
+        writer: str,
+        writes_path: Path,
     ) -> None:
+        """`driver` is the way into the database, None where there is none; `writer` is whose numbers are written."""
         self._base_url = base_url
         # people's own first sessions go before those of the instruments: until then these would only slow the ramp
         self._starts_from_ns = time.monotonic_ns() + to_ns(starts_after_s)
@@ -71,6 +82,7 @@ class Probes:
         self._upkeep = gevent.pool.Group()
         self._in_flight = gevent.pool.Group()
         self._broken = ""
+        self._database_writer = DatabaseWriter(driver, writer, writes_path, self._stop)
         self._keeper = Keeper(base_url, "probe-session", password, self._stop)
         self._start_every_s = start_every_s
         # as many as can be in flight until the deadline, and one that is being cleaned up
@@ -89,6 +101,7 @@ class Probes:
         self._spawn(self._upkeep, self._drive, SESSION_PERIOD_S, 0.06, self._work, self._has_session)
         self._spawn(self._upkeep, self._drive, SAVE_PERIOD_S, 0.15, self._save, self._has_session)
         self._spawn(self._upkeep, self._drive, self._start_every_s, 0.11, self._start_session, self._has_account)
+        self._spawn(self._in_flight, self._database_writer.run)
 
     def snapshot(self) -> Mapping[str, Any]:
         """The state of every capability. Raises `RunError` if an instrument broke: that is not the platform's doing."""
@@ -96,15 +109,17 @@ class Probes:
             raise RunError(f"a probe broke: {self._broken}")
         return self._ledger.snapshot()
 
-    def stop(self) -> int:
-        """Send no more probes, wait for those in flight, close the file; returns the number of rows."""
+    def stop(self) -> tuple[int, int]:
+        """Send no more probes, wait for those in flight, close the files; returns how many probes and writes there
+        were."""
         self._stop.set()
         self._keeper.trouble()
         self._in_flight.join(timeout=START_PROBE_DEADLINE_S + 1)
         self._rows.close()
+        writes = self._database_writer.close()
         if self._broken:
             raise RunError(f"a probe broke: {self._broken}")
-        return self._rows.rows
+        return self._rows.rows, writes
 
     # -- the grid --------------------------------------------------------------------------------------------------
 
@@ -251,16 +266,32 @@ class _Server:
     def __init__(self) -> None:
         self._scheduler = use_realtime()
         self._probes: Probes | None = None
-        self._path = ""
+        self._path = self._writes_path = ""
 
     def start(
-        self, base_url: str, password: str, path: str, starts_after_s: float, start_every_s: float
+        self,
+        *,
+        base_url: str,
+        password: str,
+        path: str,
+        starts_after_s: float,
+        start_every_s: float,
+        writer: str,
+        writes_path: str,
     ) -> Mapping[str, Any]:
         if self._probes is not None:
             raise UsageError("the probes were started before")
-        self._path = path
+        self._path, self._writes_path = path, writes_path
+        database = Way.from_environment(os.environ)
         self._probes = Probes(
-            base_url, password, Path(path), starts_after_s=starts_after_s, start_every_s=start_every_s
+            base_url,
+            password,
+            Path(path),
+            starts_after_s=starts_after_s,
+            start_every_s=start_every_s,
+            driver=database.driver() if database else None,
+            writer=writer,
+            writes_path=Path(writes_path),
         )
         self._probes.start()
         return {}
@@ -269,8 +300,12 @@ class _Server:
         return {"capabilities": self._require().snapshot()}
 
     def stop(self) -> Mapping[str, Any]:
-        rows = self._require().stop()
-        return {"probes": {"path": self._path, "rows": rows}, "probe_scheduler": self._scheduler}
+        probes, writes = self._require().stop()
+        return {
+            "probes": {"path": self._path, "rows": probes},
+            "database_writes": {"path": self._writes_path, "rows": writes},
+            "probe_scheduler": self._scheduler,
+        }
 
     def _require(self) -> Probes:
         if self._probes is None:

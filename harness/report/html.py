@@ -43,6 +43,7 @@ def render_html(measures: Measures) -> str:
         sessions=worst_first[:SESSIONS_SHOWN],
         sessions_hidden=max(0, len(worst_first) - SESSIONS_SHOWN),
         versions=list(words.flatten(measures.run)),
+        write_rows=list(words.write_rows(measures.writes)),
         definitions=DEFINITIONS,
         states=[(state.value, charts.STATE_COLOURS[state]) for state in charts.STATE_COLOURS if _seen(measures, state)],
         recoveries=[

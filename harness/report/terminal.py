@@ -37,6 +37,7 @@ def render(measures: Measures, console: Console, report_path: Path | str | None 
     if any(one.outages for one in measures.capabilities):
         console.print(_outages(measures))
     _people(measures, console)
+    console.print(_writes(measures))
     if measures.verdict.checks:
         console.print(_checks(measures))
     _verdict(measures, console)
@@ -154,7 +155,7 @@ def _outages(measures: Measures) -> Table:
 
 
 def _people(measures: Measures, console: Console) -> None:
-    uptime, writes = measures.user_uptime, measures.writes
+    uptime = measures.user_uptime
     console.print()
     console.print(
         Text(
@@ -162,16 +163,16 @@ def _people(measures: Measures, console: Console) -> None:
             f"worst user {words.seconds(uptime.worst_s)}"
         )
     )
-    if writes.lost is None:
-        console.print(Text(f"writes {writes.acknowledged} acknowledged, not read back"))
-    else:
-        console.print(
-            Text(
-                f"writes {writes.acknowledged} acknowledged, {writes.lost} lost, {writes.duplicated} duplicated, "
-                f"{writes.unacknowledged_present} there without acknowledgement"
-            )
-        )
     console.print(Text(f"logged in again {measures.logged_in_again} of {len(measures.sessions)} sessions"))
+
+
+def _writes(measures: Measures) -> Table:
+    """Homes and database side by side."""
+    stores = measures.writes.stores
+    table = _table("\nacknowledged writes", "", *(store.store.where for store in stores), numbers=len(stores))
+    for name, cells in words.write_rows(measures.writes):
+        table.add_row(name, *cells)
+    return table
 
 
 def _checks(measures: Measures) -> Table:

@@ -8,8 +8,9 @@ from typing import Any
 
 from harness.analysis.measures import Measures
 from harness.analysis.outages import Outage
+from harness.analysis.writes import WriteMeasures
 from harness.core.verdict import Check, Outcome
-from harness.core.words import Recovery, SessionOutcome
+from harness.core.words import Recovery, SessionOutcome, Store
 
 __all__ = [
     "NOT_MEASURED",
@@ -25,6 +26,7 @@ __all__ = [
     "session_counts",
     "title",
     "unprotected",
+    "write_rows",
 ]
 
 NOT_MEASURED = "not measured"
@@ -112,8 +114,9 @@ def _losses(measures: Measures) -> Iterator[str]:
             yield f"{count} of {total} sessions {what}"
     if measures.logged_in_again:
         yield f"{measures.logged_in_again} of {total} people had to log in again"
-    if measures.writes.lost:
-        yield f"{measures.writes.lost} acknowledged writes lost"
+    for store in measures.writes.stores:
+        if store.lost:
+            yield f"{store.lost} acknowledged writes lost {store.store.where}"
 
 
 def _platform(measures: Measures) -> str:
@@ -160,7 +163,23 @@ def _writes(measures: Measures) -> str:
     writes = measures.writes
     if writes.lost is None:
         return f"{writes.acknowledged} acknowledged writes were not read back"
-    return f"{writes.lost} of {writes.acknowledged} acknowledged writes were lost"
+    return f"of the acknowledged writes {writes.lost_of} were lost"
+
+
+def write_rows(writes: WriteMeasures) -> Iterator[tuple[str, list[str]]]:
+    """What a table of the acknowledged writes says: the name of each row, and a text for each store."""
+
+    def counted(number: int | None) -> str:
+        return "not read back" if number is None else str(number)
+
+    stores = writes.stores
+    yield "acknowledged", [str(one.acknowledged) for one in stores]
+    yield "lost", [counted(one.lost) for one in stores]
+    yield "duplicated", [counted(one.duplicated) for one in stores]
+    yield "there without acknowledgement", [counted(one.unacknowledged_present) for one in stores]
+    if any(one.store is Store.DATABASE for one in stores):
+        gaps = ["" if one.store is Store.HOME else seconds(one.longest_gap_s) for one in stores]
+        yield "longest time without one", gaps
 
 
 def flatten(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -373,7 +373,8 @@ class Orchestrator:
         stopped = self._stage.client.call("stop", timeout_s=_STOP_TIMEOUT_S, end_sessions=self._keep_stage)
         facts["probe_scheduler"] = stopped["probe_scheduler"]
         collect_rows(deployment, CLIENT, stopped, self._folder, self._history)
-        read_back(deployment, self._topology, self._folder, self._history, self._stage.prefix)
+        where = (deployment, self._topology, self._folder, self._history)
+        read_back(*where, clock=self._clock, prefix=self._stage.prefix)
 
     def _attempt_unless_hurried(self, part: Callable[[], object]) -> None:
         try:

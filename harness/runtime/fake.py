@@ -10,16 +10,17 @@ import random
 import shutil
 import tempfile
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness.core.clock import FakeClock, to_ns
-from harness.core.rows import Operation, ProbeSample, RowWriter
+from harness.core.names import writer_name
+from harness.core.rows import DatabaseWrite, Operation, ProbeSample, RowWriter
 from harness.core.specs import ContainerSpec
 from harness.core.topology import Topology
-from harness.core.words import Capability
+from harness.core.words import Capability, Role
 from harness.errors import DeploymentError, PeerError
 from harness.faults.base import FaultKind
 from harness.faults.journal import Journal
@@ -27,6 +28,7 @@ from harness.faults.lifecycle import Lifecycle
 from harness.faults.registry import FAULTS
 from harness.faults.rehearsal import RehearsalHost
 from harness.runtime.base import ExecResult, Progress
+from harness.runtime.fake_database import FakeDatabase
 
 __all__ = ["Behaviour", "FakeDeployment", "FakeRuntime"]
 
@@ -51,6 +53,8 @@ class Behaviour:
     """Whether people ever work."""
     lose_save: bool = False
     """The last acknowledged write of one user is missing afterwards."""
+    lose_database_writes: int = 0
+    """So many of the writes that the database acknowledged first after something broke are missing afterwards."""
     lose_row: bool = False
     """A row of the operations is missing from the file."""
     faults: Mapping[str, FaultKind] = field(default_factory=lambda: FAULTS)
@@ -95,10 +99,14 @@ class _Platform:
         self._serving: set[str] = set()
         self._changes_ns: list[int] = []
         self._active: list[str] = []
+        self.database = FakeDatabase()
+        self.first_broken_ns: int | None = None
 
-    def boot(self, name: str) -> None:
+    def boot(self, name: str, role: str = "") -> None:
         """A machine starts."""
         self._names.append(name)
+        if role == Role.DATABASE:
+            self.database.add(name)
         self.host.machines.look(name)
         self._changed(name)
 
@@ -110,10 +118,14 @@ class _Platform:
         if name not in self._names:
             return
         serves = not any(where == name for _, where in self.host.paper.wrong)
-        if serves and name not in self._serving:
+        if serves == (name in self._serving):
+            return
+        self.database.changed(name, self.clock.now_ns(), serves=serves)
+        if serves:
             self._serving.add(name)
             self._offer(name)
-        elif not serves and name in self._serving:
+        else:
+            self.first_broken_ns = self.first_broken_ns or self.clock.now_ns()
             self._serving.remove(name)
             self._leave(name)
 
@@ -218,6 +230,10 @@ class _Client:
         for sample in self._probe_samples(end_ns):
             probe_writer.write(sample)
         probe_writer.close()
+        number_writer = RowWriter(self._folder / "database_writes.csv", DatabaseWrite)
+        for write in self._database_writes(end_ns) if self._platform.database else ():
+            number_writer.write(write)
+        number_writer.close()
         if self._behaviour.lose_save:
             self.saved.pop()
         if self._behaviour.lose_row:
@@ -226,8 +242,19 @@ class _Client:
         return {
             "operations": {"path": "/data/operations.csv", "rows": operation_writer.rows},
             "probes": {"path": "/data/probes.csv", "rows": probe_writer.rows},
+            "database_writes": {"path": "/data/database_writes.csv", "rows": number_writer.rows},
             "probe_scheduler": "fake",
         }
+
+    def _database_writes(self, end_ns: int) -> Iterator[DatabaseWrite]:
+        return self._platform.database.write(
+            writer_name(self._plan["prefix"]),
+            self._start_ns,
+            end_ns,
+            latency_ns=to_ns(self._behaviour.latency_s),
+            lose=self._behaviour.lose_database_writes,
+            lose_from_ns=self._platform.first_broken_ns,
+        )
 
     def _operations_of(self, index: int, end_ns: int) -> list[Operation]:
         plan, platform = self._plan, self._platform
@@ -312,7 +339,7 @@ class FakeDeployment:
         for spec in specs:
             if spec.name == self._behaviour.never_ready:
                 raise DeploymentError(f"{spec.name} was not ready after 60 s", detail="the end of the log: boom")
-            self.platform.boot(spec.name)
+            self.platform.boot(spec.name, spec.role)
             self.platform.clock.sleep(0.5)
             on_ready(spec, 0.5)
 
@@ -332,7 +359,12 @@ class FakeDeployment:
             raise DeploymentError(f"{name}: {' '.join(argv)} could not be run: the container is not running")
         if name.startswith("workbench"):
             return ExecResult(0 if self.platform.active_at(self.platform.clock.now_ns()) == name else 1, "")
-        return ExecResult(0, "".join(f"{user},{value}\n" for user, value in self._client.saved))
+        database = self.platform.database
+        if not database.has(name):
+            return ExecResult(0, _lines(self._client.saved))
+        if database.primary_at(self.platform.clock.now_ns()) != name:
+            return ExecResult(1, "not the primary")
+        return ExecResult(0, _lines(database.written))
 
     def read_file(self, name: str, path: str) -> bytes:  # noqa: ARG002 - the protocol's
         return (self._folder / Path(path).name).read_bytes()
@@ -346,3 +378,7 @@ class FakeDeployment:
     def remove(self) -> None:
         self.removed = True
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _lines(values: Sequence[tuple[str, int]]) -> str:
+    return "".join(f"{who},{value}\n" for who, value in values)

@@ -15,9 +15,9 @@ from harness.analysis import RunRecord
 from harness.core.experiment import Experiment, Fault, Load, Objectives
 from harness.core.history import Event, EventKind, History
 from harness.core.products import Database, LoadBalancer, Storage, Workbench
-from harness.core.rows import Operation, ProbeSample, SavedValue, columns
+from harness.core.rows import DatabaseWrite, Operation, ProbeSample, SavedValue, columns
 from harness.core.topology import Promise, Topology
-from harness.core.words import Recovery, SessionOutcome
+from harness.core.words import Recovery, SessionOutcome, Store
 
 STEADY_NS = 1_000_000_000_000
 CAPABILITIES = ("log_in", "start_session", "work", "save", "reconnect")
@@ -45,6 +45,10 @@ def saved_frame(rows: Sequence[SavedValue] = ()) -> pd.DataFrame:
     return _frame(rows, SavedValue)
 
 
+def database_writes_frame(rows: Sequence[DatabaseWrite] = ()) -> pd.DataFrame:
+    return _frame(rows, DatabaseWrite)
+
+
 def op(send: float, end: float | None = None, **changes: Any) -> Operation:
     """A good `work` of u1; `changes` overrides fields."""
     values: dict[str, Any] = {
@@ -62,6 +66,23 @@ def probe(send: float, end: float | None = None, **changes: Any) -> ProbeSample:
         "end_ns": ns(send + 0.001 if end is None else end), "ok": 1, "node": "workbench-0", "detail": "",
     }  # fmt: skip
     return ProbeSample(**(values | changes))
+
+
+def number(value: int, send: float, end: float | None = None, **changes: Any) -> DatabaseWrite:
+    """A number that the database acknowledged."""
+    values: dict[str, Any] = {
+        "writer": "writer", "value": value, "due_ns": ns(send), "send_ns": ns(send),
+        "end_ns": ns(send + 0.002 if end is None else end), "ok": 1, "server": "192.0.2.20", "detail": "",
+    }  # fmt: skip
+    return DatabaseWrite(**(values | changes))
+
+
+#: A database that nothing happened to, four numbers a second.
+NUMBERS = tuple(number(index + 1, index / 4 - 5) for index in range(180))
+
+
+def in_database(*values: int) -> list[SavedValue]:
+    return [SavedValue("writer", value, Store.DATABASE.value) for value in values]
 
 
 def fault_events(
@@ -146,16 +167,21 @@ def record(
     probes: Sequence[ProbeSample] = (),
     saved: Sequence[SavedValue] = (),
     *,
+    writes: Sequence[DatabaseWrite] = NUMBERS,
     events: History | None = None,
     promise: Promise | None = PROMISE,
     **changes: Any,
 ) -> RunRecord:
+    """What was acknowledged by the database is there, unless `saved` says what is."""
+    if not any(value.store == Store.DATABASE for value in saved):
+        saved = [*saved, *in_database(*(write.value for write in writes if write.ok))]
     return RunRecord(
         topology=topology(promise),
         experiment=experiment(**changes),
         history=events or history(fault_events(5, 30), readback=len(saved)),
         operations=operations_frame(operations),
         probes=probes_frame(probes),
+        database_writes=database_writes_frame(writes),
         saved=saved_frame(saved),
         run={"versions": {"harness": "0.1.0", "docker": "27"}, "seed": 7},
     )

@@ -18,10 +18,13 @@ from harness.core.topology import Promise
 from harness.core.verdict import Outcome
 from harness.core.words import Recovery, SessionOutcome
 from tests.unit.analysis_runs import (
+    NUMBERS,
     PROMISE,
+    database_writes_frame,
     fault_events,
     grid_probes,
     history,
+    in_database,
     op,
     probes_frame,
     record,
@@ -101,10 +104,27 @@ def test_lost_sessions_and_lost_writes() -> None:
         ("objective", "sessions lost", "1 of 2")
     ]
     run = twelve_users(users=2)
+    homes = len(run.saved) - len(NUMBERS)
     verdict = sound(saved=run.saved.iloc[1:]).verdict
     assert verdict.outcome is Outcome.FAIL
-    assert verdict.reasons[0].startswith("promise acknowledged writes lost: expected at most 0, observed 1 of ")
-    assert "value 1 of u00" in verdict.reasons[0]
+    assert verdict.reasons == (
+        "promise acknowledged writes lost: expected at most 0, observed "
+        f"1 of {homes} in homes, 0 of 180 in the database, the first: value 1 of u00 (session s00)",
+    )
+    verdict = sound(saved=run.saved.iloc[:-2]).verdict
+    assert verdict.reasons == (
+        "promise acknowledged writes lost: expected at most 0, observed "
+        f"0 of {homes} in homes, 2 of 180 in the database, the first: value 179 of writer in the database",
+    )
+
+
+def test_the_bound_holds_for_the_sum_over_the_stores() -> None:
+    run = twelve_users(users=2)
+    one_each = run.saved.iloc[1:-1]
+    assert sound(saved=one_each, promise=replace(PROMISE, writes_lost_at_most=2)).verdict.outcome is Outcome.PASS
+    assert sound(saved=one_each, promise=replace(PROMISE, writes_lost_at_most=1)).verdict.outcome is Outcome.FAIL
+    objective = Objectives(writes_lost_at_most=1)
+    assert sound(saved=one_each, promise=None, objectives=objective).verdict.outcome is Outcome.FAIL
 
 
 def test_having_to_log_in_again_breaks_log_in_kept() -> None:
@@ -128,6 +148,10 @@ def test_having_to_log_in_again_breaks_log_in_kept() -> None:
         ({"events": events(fault_events(5, 30, undo={"ok": False}))}, "was not undone"),
         ({"events": events(fault_events(5, 30, confirm_recovery={"ok": False}))}, "has no proof that it was undone"),
         ({"events": events(readback=None)}, "were not read back"),
+        ({"database_writes": database_writes_frame()}, "too few database writes acknowledged before the fault: 0"),
+        ({"database_writes": database_writes_frame(NUMBERS[-159:])}, "acknowledged before the fault: 19, needed 20"),
+        ({"database_writes": database_writes_frame([replace(w, ok=0) for w in NUMBERS])}, "the fault: 0, needed 20"),
+        ({"saved": saved_frame()}, "none of 180 acknowledged database writes was found"),
         ({"probes": probes_frame([p for p in grid_probes({}) if p.capability != "save"])}, "too few probes of save: 0"),
         ({"probes": probes_frame(grid_probes({}, period=2.5))}, "too few probes of log_in: 16, needed 20"),
         ({"probes": probes_frame(grid_probes({"work": (1.0, 2.0)}))}, "1 outage(s) of work outside any fault"),
@@ -153,7 +177,8 @@ def test_errors_come_before_everything() -> None:
     verdict = sound(events=events(steady=False, extra=[broke])).verdict
     assert (verdict.outcome, verdict.reasons) == (Outcome.ERROR, ("PeerError: the agent stopped answering",))
     assert sound(events=events(readback=3)).verdict.outcome is Outcome.ERROR
-    assert sound(saved=saved_frame(), events=events(readback=0)).verdict.outcome is Outcome.FAIL
+    numbers = saved_frame(in_database(*range(1, 181)))
+    assert sound(saved=numbers, events=events(readback=180)).verdict.outcome is Outcome.FAIL
 
 
 @settings(max_examples=20, deadline=None)
@@ -169,7 +194,7 @@ def test_a_run_that_ended_anywhere_is_judged_and_never_passes(data: st.DataObjec
 
 def test_a_control_run_passes_without_any_fault() -> None:
     run = record(
-        [op(t) for t in range(-5, 40)], grid_probes({}), events=history(), faults=0,
+        [op(t) for t in range(-5, 40)], grid_probes({}), events=history(readback=len(NUMBERS)), faults=0,
         promise=replace(PROMISE, recovers=Recovery.UNAFFECTED, session_outcome=SessionOutcome.UNDISTURBED),
     )  # fmt: skip
     assert analyse(run).verdict.outcome is Outcome.PASS

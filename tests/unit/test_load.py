@@ -18,7 +18,7 @@ import pytest
 import requests
 
 from harness.core.clock import NS_PER_S
-from harness.core.rows import Operation, ProbeSample, split_checked
+from harness.core.rows import DatabaseWrite, Operation, ProbeSample, split_checked
 from harness.core.words import Capability
 from harness.load.bookkeeping import CapabilityState
 from harness.load.deadlines import classify, deadline
@@ -532,4 +532,8 @@ def test_client_against_a_dead_platform(tmp_path: Path) -> None:
     assert b"ConnectionError: ECONNREFUSED" in operations
     probes, _ = split_checked((tmp_path / "probes.csv").read_bytes(), ProbeSample, "probes")
     assert b"log_in" in probes
+    # nobody told it of a database
+    _, numbers = split_checked((tmp_path / "database_writes.csv").read_bytes(), DatabaseWrite, "database writes")
+    assert stopped["database_writes"] == {"path": str(tmp_path / "database_writes.csv"), "rows": numbers}
+    assert numbers == 0
     assert stopped["probe_scheduler"]

@@ -109,8 +109,8 @@ def test_the_page_is_well_formed_and_loads_nothing(name: str, request: pytest.Fi
     assert page.loads == ["data:,"]
     assert page.headings[0] == words.title(measures)
     assert page.headings[1:] == [
-        "Timeline", "Promises and objectives", "Capabilities", "Outages", "Sessions", "Faults and their proof",
-        "Versions and machine",
+        "Timeline", "Promises and objectives", "Capabilities", "Outages", "Sessions", "Acknowledged writes",
+        "Faults and their proof", "Versions and machine",
     ]  # fmt: skip
     assert measures.verdict.outcome.value in page.text
 
@@ -118,7 +118,13 @@ def test_the_page_is_well_formed_and_loads_nothing(name: str, request: pytest.Fi
 def test_the_page_shows_the_numbers(passed: Measures, html_of: Draw) -> None:
     text = Page(html_of(passed)).text
     assert "PASS The platform came back by itself, the longest outage (start_session) took 4.00 s" in text
-    assert "of 12 sessions 12 restarted, 0 lost; 0 of 266 acknowledged writes were lost" in text
+    assert (
+        "of 12 sessions 12 restarted, 0 lost; "
+        "of the acknowledged writes 0 of 266 in homes, 0 of 180 in the database were lost"
+    ) in text
+    assert "acknowledged 266 180 lost 0 0 duplicated 0 0 there without acknowledgement 0 0" in text
+    assert "longest time without one 0.25 s" in text
+    assert "acknowledged writes lost 0 of 266 in homes 0 of 180 in the database" in text
     assert "process=gone" in text
     assert "versions.docker 27" in text
 
@@ -168,6 +174,30 @@ def test_the_terminal_shows_the_numbers(passed: Measures, failed: Measures) -> N
     assert "promise: outage of work at most 10 s 3.50 s (3.40 to 3.60) kept" in lines
     lines = [" ".join(line.split()) for line in printed(failed).splitlines()]
     assert "promise: session outcome kept or better lost (1 of 12) BROKEN" in lines
+
+
+def test_every_report_names_what_was_lost_in_each_store() -> None:
+    run = twelve_users()
+    measures = analyse(replace(run, saved=run.saved.iloc[1:-2], history=history(fault_events(5, 30), readback=443)))
+    observed = "1 of 266 in homes, 2 of 180 in the database, the first: value 1 of u00 (session s00)"
+    lines = [" ".join(line.split()) for line in printed(measures).splitlines()]
+    assert "in homes in the database" in lines
+    assert "lost 1 2" in lines
+    page = Page(render_html(measures)).text
+    assert observed in page
+    assert "The first that was lost: value 1 of u00 (session s00)." in page
+    failures = [failure.get("message", "") for failure in ET.fromstring(render_junit(measures)).iter("failure")]
+    assert f"expected at most 0, observed {observed}" in failures
+    assert words.unprotected(measures)[-2:] == [
+        "1 acknowledged writes lost in homes",
+        "2 acknowledged writes lost in the database",
+    ]
+
+
+def test_what_was_not_read_back_is_not_shown_as_a_number() -> None:
+    run = twelve_users()
+    text = printed(analyse(replace(run, history=history(fault_events(5, 30), readback=None))))
+    assert "lost not read back not read back" in [" ".join(line.split()) for line in text.splitlines()]
 
 
 def test_a_long_path_is_not_wrapped(passed: Measures) -> None:
