@@ -362,4 +362,4 @@ def test_without_a_database_the_client_is_told_nothing_of_one() -> None:
     spec = planned(alone)["client"]
     assert (spec.secrets, spec.depends_on) == ({}, ("load-balancer",))
     assert spec.environment == {"PLATFORM_URL": "http://10.71.4.5"}
-    assert database_readback(TOPOLOGY) is None
+    assert database_readback(alone) is None
