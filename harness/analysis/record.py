@@ -10,12 +10,12 @@ import pandas as pd
 
 from harness.core.experiment import Experiment
 from harness.core.history import History
-from harness.core.rows import Operation, ProbeSample, SavedValue
+from harness.core.rows import BalancerView, Operation, ProbeSample, SavedValue
 from harness.core.topology import Topology
 
-__all__ = ["RunRecord", "operations_of", "probes_of", "saved_of"]
+__all__ = ["RunRecord", "balancer_of", "operations_of", "probes_of", "saved_of"]
 
-RowType = type[Operation] | type[ProbeSample] | type[SavedValue]
+RowType = type[Operation] | type[ProbeSample] | type[SavedValue] | type[BalancerView]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +31,8 @@ class RunRecord:
     """One row for each `ProbeSample`."""
     saved: pd.DataFrame
     """One row for each `SavedValue` that was read back after the run."""
+    balancer: pd.DataFrame
+    """One row for each `BalancerView`; none in a topology without a balancer."""
     run: Mapping[str, Any]
     """`run.json`: versions, machine, seed; shown in reports, never judged."""
 
@@ -46,6 +48,13 @@ def probes_of(record: RunRecord) -> pd.DataFrame:
     """The probe samples with exact types, in the order in which they were sent."""
     return _typed(record.probes, ProbeSample).sort_values(
         ["capability", "send_ns", "end_ns", "seq"], kind="stable", ignore_index=True
+    )
+
+
+def balancer_of(record: RunRecord) -> pd.DataFrame:
+    """What the balancers said with exact types, in the order in which each was asked."""
+    return _typed(record.balancer, BalancerView).sort_values(
+        ["balancer", "send_ns", "end_ns", "seq"], kind="stable", ignore_index=True
     )
 
 

@@ -40,6 +40,8 @@ def containers(topology: Topology, context: NodeContext) -> tuple[ContainerSpec,
             environment={
                 "PLATFORM_URL": f"{scheme}://{context.address(LOAD_BALANCER_HOST)}",
                 **({"PLATFORM_AUTHORITY": AUTHORITY_PATH} if authority else {}),
+                # Several with spaces between; absent in a topology without a balancer.
+                "BALANCER_STATISTICS": haproxy.statistics_url(haproxy.NAME, context.address(LOAD_BALANCER_HOST)),
             },
             files={AUTHORITY_PATH: authority} if authority else {},
             # Probes run under SCHED_RR, so that a busy machine does not look like a slow platform.

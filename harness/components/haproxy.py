@@ -14,13 +14,33 @@ from harness.core.tls import AUTHORITY_PATH, EXPIRED_PATH, SERVED_PATH, TLS_PORT
 from harness.core.topology import LoadBalancer, Topology
 from harness.core.words import Role
 
-__all__ = ["CONFIG_PATH", "IMAGE", "IMAGES", "NAME", "PORT", "authority", "config", "containers", "entrance", "names"]
+__all__ = [
+    "CONFIG_PATH",
+    "IMAGE",
+    "IMAGES",
+    "NAME",
+    "PORT",
+    "STATISTICS_PATH",
+    "STATISTICS_PORT",
+    "authority",
+    "config",
+    "containers",
+    "entrance",
+    "names",
+    "statistics_url",
+]
 
 IMAGE: Final = "load_balancer"
 IMAGES: Final = (IMAGE,)
 NAME: Final = "load-balancer"
 PORT: Final = 80
 CONFIG_PATH: Final = "/etc/haproxy/haproxy.cfg"
+#: Where the balancer says what it believes about each node. By plain http, whatever people come by: it is for
+#: instruments inside the run's network, and a certificate that expired must not hide what the balancer believes.
+STATISTICS_PORT: Final = 8404
+STATISTICS_PATH: Final = "/statistics"
+#: The form for programs; the only one that is answered.
+_STATISTICS_AS_CSV: Final = f"{STATISTICS_PATH};csv"
 
 # Requests go to whichever node's check succeeds: in active-passive that is the active one alone.
 # - `option redispatch 1`: a connection that its node refuses is tried elsewhere at the first retry, not the last.
@@ -32,6 +52,8 @@ CONFIG_PATH: Final = "/etc/haproxy/haproxy.cfg"
 # - `timeout tunnel 1h`: an idle kernel's websocket must not look like an outage.
 # - `hard-stop-after`: a stop does not wait for websockets that stay open for hours.
 # - the X-Workbench-Node header lets users and probes say which node served them.
+# - frontend statistics: read-only, because without `stats admin` nothing can be changed, and only what the instrument
+#   asks for is answered. Silent rather than `no log`, which HAProxy warns about beside `option httplog`.
 _CONFIG: Final = """\
 global
   user haproxy
@@ -64,6 +86,15 @@ backend workbench
   timeout check {timeout}
   default-server port {check_port} inter {interval} fall {fall} rise {rise} on-marked-down shutdown-sessions
 {servers}
+
+frontend statistics
+  bind :{statistics_port}
+  mode http
+  timeout client 5s
+  http-request set-log-level silent
+  http-request deny unless METH_GET {{ path {statistics_as_csv} }}
+  stats enable
+  stats uri {statistics_path}
 """
 
 # Only http/1.1: with http/2, which HAProxy 2.6 offers nobody by itself either, a websocket is a stream among others and
@@ -93,12 +124,23 @@ def config(balancer: LoadBalancer, nodes: Mapping[str, str], checks: Mapping[str
         fall=balancer.check_fall,
         rise=balancer.check_rise,
         servers="\n".join(servers),
+        statistics_port=STATISTICS_PORT,
+        statistics_path=STATISTICS_PATH,
+        statistics_as_csv=_STATISTICS_AS_CSV,
     )
 
 
 def entrance(balancer: LoadBalancer) -> tuple[str, int]:
     """The scheme by which people come, and the port; it is the scheme's own, so no address has to name it."""
     return ("https", TLS_PORT) if balancer.tls else ("http", PORT)
+
+
+def statistics_url(name: str, address: str) -> str:
+    """Where the balancer `name` at `address` says what it believes about its nodes, as CSV.
+
+    The fragment is its name, for whoever reads what it said; it is never sent.
+    """
+    return f"http://{address}:{STATISTICS_PORT}{_STATISTICS_AS_CSV}#{name}"
 
 
 def authority(topology: Topology, context: NodeContext) -> str:

@@ -16,9 +16,22 @@ from typing import Generic, TypeVar
 
 from harness.errors import RecordError
 
-__all__ = ["END_MARK", "Operation", "ProbeSample", "RowType", "RowWriter", "SavedValue", "columns", "split_checked"]
+__all__ = [
+    "END_MARK",
+    "UNREACHABLE",
+    "BalancerView",
+    "Operation",
+    "ProbeSample",
+    "RowType",
+    "RowWriter",
+    "SavedValue",
+    "columns",
+    "split_checked",
+]
 
 END_MARK = "#end"
+#: `BalancerView.status` where the balancer did not answer.
+UNREACHABLE = "unreachable"
 
 
 @dataclass(frozen=True)
@@ -68,8 +81,28 @@ class SavedValue:
     value: int
 
 
-Row = TypeVar("Row", Operation, ProbeSample, SavedValue)
-RowType = type[Operation] | type[ProbeSample] | type[SavedValue]
+@dataclass(frozen=True)
+class BalancerView:
+    """What a load balancer said about one server at one moment; one answer gives a row for each server.
+
+    Times: engine host's monotonic nanoseconds.
+    """
+
+    send_ns: int
+    end_ns: int
+    balancer: str
+    backend: str
+    """Empty where the balancer did not answer."""
+    server: str
+    """Empty where the balancer did not answer."""
+    status: str
+    """The balancer's own word (UP, DOWN, MAINT, DRAIN, "no check"; "UP 1/2" while checks fail), or `UNREACHABLE`."""
+    check: str
+    """What its last check found (L7OK/200), or why there was no answer."""
+
+
+Row = TypeVar("Row", Operation, ProbeSample, SavedValue, BalancerView)
+RowType = type[Operation] | type[ProbeSample] | type[SavedValue] | type[BalancerView]
 
 
 def columns(row_type: RowType) -> list[str]:

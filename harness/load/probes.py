@@ -23,6 +23,7 @@ from harness.core.clock import to_ns, to_s
 from harness.core.rows import ProbeSample, RowWriter
 from harness.core.words import Capability
 from harness.errors import RunError, UsageError
+from harness.load.balancer_watch import BalancerWatch, addresses
 from harness.load.bookkeeping import Ledger
 from harness.load.deadlines import DEADLINE_S, START_PROBE_DEADLINE_S, classify, deadline
 from harness.load.failures import FAILURES, BadAnswer, describe
@@ -252,9 +253,17 @@ class _Server:
         self._scheduler = use_realtime()
         self._probes: Probes | None = None
         self._path = ""
+        self._balancers: BalancerWatch | None = None
 
     def start(
-        self, base_url: str, password: str, path: str, starts_after_s: float, start_every_s: float
+        self,
+        base_url: str,
+        password: str,
+        path: str,
+        starts_after_s: float,
+        start_every_s: float,
+        *,
+        balancer_path: str,
     ) -> Mapping[str, Any]:
         if self._probes is not None:
             raise UsageError("the probes were started before")
@@ -263,14 +272,22 @@ class _Server:
             base_url, password, Path(path), starts_after_s=starts_after_s, start_every_s=start_every_s
         )
         self._probes.start()
+        self._balancers = BalancerWatch(addresses(os.environ), Path(balancer_path))
+        self._balancers.start()
         return {}
 
     def snapshot(self) -> Mapping[str, Any]:
-        return {"capabilities": self._require().snapshot()}
+        capabilities = self._require().snapshot()
+        if self._balancers is not None:
+            self._balancers.check()
+        return {"capabilities": capabilities}
 
     def stop(self) -> Mapping[str, Any]:
         rows = self._require().stop()
-        return {"probes": {"path": self._path, "rows": rows}, "probe_scheduler": self._scheduler}
+        answer = {"probes": {"path": self._path, "rows": rows}, "probe_scheduler": self._scheduler}
+        if self._balancers is not None:
+            answer["balancer"] = self._balancers.stop()
+        return answer
 
     def _require(self) -> Probes:
         if self._probes is None:

@@ -17,7 +17,7 @@ from harness.analysis import Measures, analyse
 from harness.analysis.record import RunRecord
 from harness.core.experiment import Experiment
 from harness.core.history import EventKind, read_history
-from harness.core.rows import Operation, ProbeSample, RowType, SavedValue, columns, split_checked
+from harness.core.rows import BalancerView, Operation, ProbeSample, RowType, SavedValue, columns, split_checked
 from harness.core.topology import Topology
 from harness.errors import RecordError, UsageError
 from harness.spec.resolved import dump_resolved, load_resolved
@@ -28,6 +28,7 @@ _ROW_TYPES: Mapping[str, RowType] = {
     "operations": Operation,
     "probes": ProbeSample,
     "saved": SavedValue,
+    "balancer": BalancerView,
 }
 
 

@@ -18,7 +18,7 @@ from harness.runtime.base import Deployment
 __all__ = ["collect_containers", "collect_rows", "read_back"]
 
 log = logging.getLogger(__name__)
-_ROW_FILES = ("operations", "probes")
+_ROW_FILES = ("operations", "probes", "balancer")
 
 
 def collect_rows(

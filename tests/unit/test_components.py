@@ -159,7 +159,21 @@ def test_haproxy_config_is_rendered_from_the_role() -> None:
         "stats socket /run/haproxy/admin.sock mode 600 level admin",
     ):
         assert line in lines
-    assert text.endswith("check\n"), "HAProxy refuses a last line without its end"
+    assert text.endswith("\n"), "HAProxy refuses a last line without its end"
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_the_statistics_are_read_only_and_answer_nothing_else(tls: bool) -> None:
+    text = haproxy.config(LoadBalancer(tls=tls), {"workbench-0": "10.71.4.11"})
+    assert [line.strip() for line in text.partition("frontend statistics\n")[2].splitlines()] == [
+        "bind :8404",
+        "mode http",
+        "timeout client 5s",
+        "http-request set-log-level silent",
+        "http-request deny unless METH_GET { path /statistics;csv }",
+        "stats enable",
+        "stats uri /statistics",
+    ]
 
 
 def test_the_balancer_knows_the_fixed_addresses_of_all_nodes() -> None:
@@ -300,5 +314,8 @@ def test_the_client_talks_and_reaches_the_balancer_by_address() -> None:
     assert (spec.role, spec.image, spec.conversation) == ("client", "client", True)
     assert spec.command == ("python3", "-m", "harness.load")
     assert spec.capabilities == ("SYS_NICE",)
-    assert spec.environment == {"PLATFORM_URL": "http://10.71.4.5"}
+    assert spec.environment == {
+        "PLATFORM_URL": "http://10.71.4.5",
+        "BALANCER_STATISTICS": "http://10.71.4.5:8404/statistics;csv#load-balancer",
+    }
     assert spec.depends_on == ("load-balancer",)

@@ -69,6 +69,7 @@ def test_only_the_balancer_has_the_key_and_the_client_has_the_authority() -> Non
     assert specs["client"].environment == {
         "PLATFORM_URL": "https://10.71.4.5",
         AUTHORITY_VARIABLE: client.AUTHORITY_PATH,
+        "BALANCER_STATISTICS": "http://10.71.4.5:8404/statistics;csv#load-balancer",
     }
 
 
