@@ -268,6 +268,14 @@ def test_the_checks_are_held_against_what_people_could_do(
     assert words == (followed if checks == "follow" else set())
 
 
+def test_the_audit_of_the_catalogue_has_a_word_for_each_of_its_faults(run: Run) -> None:
+    """The simulated platform needs neither database nor storage, so nothing is away and the checks are right."""
+    result = run(what=replace_name("health-check-audit"))
+    assert result.outcome is Outcome.PASS, result.measures.verdict.reasons
+    words = [(one.fault, one.verdict) for one in result.measures.checks_audit.backends]
+    assert words == [(0, CheckVerdict.RIGHT), (1, CheckVerdict.RIGHT)]
+
+
 def test_a_balancer_that_is_down_says_nothing(run: Run) -> None:
     result = run(what=replace_name("lb-loss"))
     (audit,) = result.measures.checks_audit.backends
