@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any
 
 from harness.analysis.availability import Timeline, UserUptime
+from harness.analysis.checks_audit import ChecksAudit
 from harness.analysis.facts import Facts
 from harness.analysis.outages import CapabilityMeasures, Outage
 from harness.analysis.sessions import SessionCount, SessionRow
@@ -43,6 +44,18 @@ DEFINITIONS: Mapping[str, str] = {
     "targeted": "Served by a target of a fault when that fault was injected.",
     "recovered by design": "The capability was back before the undoing of the fault began.",
     "recovered by repair": "The capability came back only after the undoing of the fault had begun.",
+    "check said": "What the balancer said about a node from the injection of a fault to the beginning of its undoing, "
+    "asked every 0.5 s. Up: it would send people there. Down: it would not.",
+    "people could not": "The outages of each capability, as far as they lie in the same time.",
+    "check right": "It said that no node is fit for at least 80% of the time in which a capability was away, or "
+    "nothing was away for 1 s. A backend is fit while any of its nodes is. Time without an answer does not count.",
+    "check blind": "It said healthy for at least 80% of the time in which a capability was away, and took no node out. "
+    "That may be meant: who is at work can work on.",
+    "check partly": "Between right and blind: it noticed late, said healthy again before people could work, or took a "
+    "node out while another stayed.",
+    "check false alarm": "It said that no node is fit for 1 s or more while every capability was there, and for longer "
+    "than while one was away.",
+    "check silent": "The balancer said nothing for more than half of the time.",
 }
 
 
@@ -59,6 +72,8 @@ class Parts:
     writes: WriteMeasures
     user_uptime: UserUptime
     timeline: Timeline | None
+    checks_audit: ChecksAudit
+    """What the balancers believed about the nodes; empty where none was asked."""
 
     @property
     def outages(self) -> tuple[Outage, ...]:

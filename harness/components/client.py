@@ -42,6 +42,7 @@ def containers(topology: Topology, context: NodeContext) -> tuple[ContainerSpec,
             environment={
                 "PLATFORM_URL": " ".join(_entrances(topology, context)),
                 **({"PLATFORM_AUTHORITY": AUTHORITY_PATH} if authority else {}),
+                **_statistics(topology, context),
                 **(databases.limits(database) if database else {}),
             },
             secrets={"DATABASE_URL": databases.direct_url(topology, context)} if database else {},
@@ -55,6 +56,13 @@ def containers(topology: Topology, context: NodeContext) -> tuple[ContainerSpec,
             conversation=True,
         ),
     )
+
+
+def _statistics(topology: Topology, context: NodeContext) -> dict[str, str]:
+    """Where every balancer says what it believes, with spaces between; nothing in a topology without one."""
+    if topology.load_balancer is None:
+        return {}
+    return {"BALANCER_STATISTICS": " ".join(haproxy.statistics_urls(topology, context))}
 
 
 def _entrances(topology: Topology, context: NodeContext) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ __all__ = ["LoadClient", "ProbeProcess", "main"]
 OPERATIONS = "operations.csv"
 PROBES = "probes.csv"
 DATABASE_WRITES = "database_writes.csv"
+BALANCER = "balancer.csv"
 
 _ANSWER_S = 5.0
 _ENDS_AT_ONCE = 8
@@ -108,6 +109,7 @@ class LoadClient:
             base_url=plan.base_url,
             password=plan.password,
             path=str(self._folder / PROBES),
+            balancer_path=str(self._folder / BALANCER),
             starts_after_s=plan.ramp_s,
             start_every_s=plan.start_probe_every_s,
             writer=writer_name(plan.prefix),
@@ -131,7 +133,7 @@ class LoadClient:
         }
 
     def stop(self, *, end_sessions: bool = False) -> Mapping[str, Any]:
-        """End users and probes, wait for what is in flight, close the files; with `end_sessions` have the hub stop
+        """End users and probes, wait for what is in flight, close all files; with `end_sessions` have the hub stop
         everybody's session then."""
         running = self._require()
         running.stop.set()

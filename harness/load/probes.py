@@ -23,6 +23,7 @@ from harness.core.clock import to_ns, to_s
 from harness.core.rows import ProbeSample, RowWriter
 from harness.core.words import Capability
 from harness.errors import RunError, UsageError
+from harness.load.balancer_watch import BalancerWatch, addresses
 from harness.load.bookkeeping import Ledger
 from harness.load.database_writer import DatabaseWriter, Driver, Way
 from harness.load.deadlines import DEADLINE_S, START_PROBE_DEADLINE_S, classify, deadline
@@ -267,6 +268,7 @@ class _Server:
         self._scheduler = use_realtime()
         self._probes: Probes | None = None
         self._path = self._writes_path = ""
+        self._balancers: BalancerWatch | None = None
 
     def start(
         self,
@@ -278,6 +280,7 @@ class _Server:
         start_every_s: float,
         writer: str,
         writes_path: str,
+        balancer_path: str,
     ) -> Mapping[str, Any]:
         if self._probes is not None:
             raise UsageError("the probes were started before")
@@ -294,18 +297,26 @@ class _Server:
             writes_path=Path(writes_path),
         )
         self._probes.start()
+        self._balancers = BalancerWatch(addresses(os.environ), Path(balancer_path))
+        self._balancers.start()
         return {}
 
     def snapshot(self) -> Mapping[str, Any]:
-        return {"capabilities": self._require().snapshot()}
+        capabilities = self._require().snapshot()
+        if self._balancers is not None:
+            self._balancers.check()
+        return {"capabilities": capabilities}
 
     def stop(self) -> Mapping[str, Any]:
         probes, writes = self._require().stop()
-        return {
+        answer = {
             "probes": {"path": self._path, "rows": probes},
             "database_writes": {"path": self._writes_path, "rows": writes},
             "probe_scheduler": self._scheduler,
         }
+        if self._balancers is not None:
+            answer["balancer"] = self._balancers.stop()
+        return answer
 
     def _require(self) -> Probes:
         if self._probes is None:

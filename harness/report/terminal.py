@@ -12,7 +12,7 @@ from rich.text import Text
 
 from harness.analysis.measures import Measures
 from harness.core.verdict import Outcome
-from harness.report import words
+from harness.report import checks, words
 
 __all__ = ["STYLES", "render", "render_suite", "render_unprotected"]
 
@@ -36,6 +36,10 @@ def render(measures: Measures, console: Console, report_path: Path | str | None 
     console.print(_capabilities(measures))
     if any(one.outages for one in measures.capabilities):
         console.print(_outages(measures))
+    if checks.check_rows(measures):
+        console.print(_balancer_checks(measures))
+        for line in checks.legend(measures):
+            console.print(Text(line, style="dim"))
     _people(measures, console)
     console.print(_writes(measures))
     if measures.verdict.checks:
@@ -151,6 +155,14 @@ def _outages(measures: Measures) -> Table:
             words.bounds(outage),
             words.recovered(outage.recovery) + early,
         )
+    return table
+
+
+def _balancer_checks(measures: Measures) -> Table:
+    table = _table(f"\n{checks.CAPTION} (from each injection to its undoing)", *checks.HEADERS)
+    for row in checks.check_rows(measures):
+        *cells, verdict = row
+        table.add_row(*(escape(cell) for cell in cells), Text(verdict, style="red" if checks.is_bad(verdict) else ""))
     return table
 
 

@@ -18,7 +18,7 @@ import pytest
 import requests
 
 from harness.core.clock import NS_PER_S
-from harness.core.rows import DatabaseWrite, Operation, ProbeSample, split_checked
+from harness.core.rows import BalancerView, DatabaseWrite, Operation, ProbeSample, split_checked
 from harness.core.words import Capability
 from harness.load.bookkeeping import CapabilityState
 from harness.load.deadlines import classify, deadline
@@ -503,7 +503,10 @@ def test_client_against_a_dead_platform(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
         cwd=tmp_path,
-        env={"PYTHONPATH": str(Path(__file__).parents[2])},
+        env={
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "BALANCER_STATISTICS": "http://127.0.0.1:9/statistics;csv#balancer-1",
+        },
     ) as process:
         assert process.stdin
         assert process.stdout
@@ -531,9 +534,12 @@ def test_client_against_a_dead_platform(tmp_path: Path) -> None:
     assert stopped["operations"] == {"path": str(tmp_path / "operations.csv"), "rows": rows}
     assert b"ConnectionError: ECONNREFUSED" in operations
     probes, _ = split_checked((tmp_path / "probes.csv").read_bytes(), ProbeSample, "probes")
+    views, _ = split_checked((tmp_path / "balancer.csv").read_bytes(), BalancerView, "balancer")
     assert b"log_in" in probes
     # nobody told it of a database
     _, numbers = split_checked((tmp_path / "database_writes.csv").read_bytes(), DatabaseWrite, "database writes")
     assert stopped["database_writes"] == {"path": str(tmp_path / "database_writes.csv"), "rows": numbers}
     assert numbers == 0
     assert stopped["probe_scheduler"]
+    assert stopped["balancer"] == {"path": str(tmp_path / "balancer.csv"), "rows": len(views.splitlines()) - 1}
+    assert b",balancer-1,,,unreachable,ConnectionRefusedError: ECONNREFUSED\n" in views

@@ -17,11 +17,13 @@ from harness.analysis import Measures, analyse
 from harness.core.history import EventKind
 from harness.core.words import SessionOutcome
 from harness.report import words
+from harness.report.checks import check_rows
 from harness.report.html import render_html
 from harness.report.junit import render_junit
 from harness.report.terminal import render
-from tests.unit.analysis_runs import PROMISE, fault_events, history, record, topology, twelve_users
+from tests.unit.analysis_runs import PROMISE, fault_events, history, record, topology, twelve_users, views
 
+STANDBY = [(-5.0, "DOWN"), (6.8, "UP"), (8.0, "DOWN")]
 HOSTILE = "</script><script>alert(1)</script> [bold]&\"'"
 
 
@@ -198,6 +200,50 @@ def test_what_was_not_read_back_is_not_shown_as_a_number() -> None:
     run = twelve_users()
     text = printed(analyse(replace(run, history=history(fault_events(5, 30), readback=None))))
     assert "lost not read back not read back" in [" ".join(line.split()) for line in text.splitlines()]
+
+
+CHECKS = [
+    "fault", "backend", "node", "check said", "people could not", "check was",
+    "0 node-kill", "workbench", "workbench-0", "up 25.0 s",
+    "log_in 3.0 s, reconnect 3.0 s, save 3.5 s, start_session 4.0 s, work 3.5 s", "blind",
+    "", "", "workbench-1", "up 1.0 s, down 24.0 s, up after 1.8 s (1.5 to 2.0)", "", "",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def audited() -> Measures:
+    return analyse(twelve_users(balancer=views({"workbench-0": [(-5, "UP")], "workbench-1": STANDBY})))
+
+
+def test_the_checks_are_a_table_on_the_page(audited: Measures, passed: Measures, html_of: Draw) -> None:
+    page = Page(html_of(audited))
+    assert "The balancer's checks against the truth" in page.headings
+    assert " ".join(word for word in CHECKS if word) in page.text
+    assert "The balancer's checks" not in " ".join(Page(html_of(passed)).headings), "a table without rows says nothing"
+
+
+def test_the_checks_are_a_table_in_the_terminal(audited: Measures, passed: Measures) -> None:
+    text = printed(audited)
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert "the balancer's checks against the truth (from each injection to its undoing)" in lines
+    assert any(line.startswith("0 node-kill workbench workbench-0 up 25.0 s") for line in lines)
+    assert any(line.endswith("blind") for line in lines)
+    assert any(line.startswith("blind: It said healthy for at least 80% of the time") for line in lines)
+    assert not any(line.startswith("silent:") for line in lines), "only words that are in the table"
+    assert max(len(line) for line in text.splitlines()) <= 100
+    assert "the balancer's checks" not in printed(passed)
+
+
+def test_a_control_run_has_no_table_of_checks(audited: Measures) -> None:
+    assert check_rows(analyse(record(balancer=views({"a": STANDBY}), events=history(), faults=0))) == []
+    assert [word for row in check_rows(audited) for word in row] == CHECKS[6:]
+
+
+def test_two_balancers_are_told_apart_and_one_that_never_answered_is_named() -> None:
+    rows = views({"a": STANDBY}, balancer="lb-0") + views({}, silent=(-5, 40), balancer="lb-1")
+    first, second = check_rows(analyse(record(balancer=rows)))
+    assert (first.backend, first.server) == ("lb-0 / workbench", "a")
+    assert (second.backend, second.server, second.said, second.verdict) == ("lb-1", "all", "no answer 25.0 s", "silent")
 
 
 def test_a_long_path_is_not_wrapped(passed: Measures) -> None:
