@@ -6,6 +6,7 @@ from typing import Final
 
 from harness.components import haproxy
 from harness.components.base import CLIENT_HOST, LOAD_BALANCER_HOST
+from harness.core.entrances import ENTRANCES_VARIABLE, Entrance, format_entrances
 from harness.core.specs import ContainerSpec, NodeContext
 from harness.core.topology import Topology
 
@@ -38,7 +39,7 @@ def containers(topology: Topology, context: NodeContext) -> tuple[ContainerSpec,
             # Without the port, as browsers do it: Jupyter Server compares Origin with Host, which has no default port.
             # By address: a name that does not resolve is a fault of its own, not part of every other one.
             environment={
-                "PLATFORM_URL": f"{scheme}://{context.address(LOAD_BALANCER_HOST)}",
+                ENTRANCES_VARIABLE: format_entrances([Entrance(f"{scheme}://{context.address(LOAD_BALANCER_HOST)}")]),
                 **({"PLATFORM_AUTHORITY": AUTHORITY_PATH} if authority else {}),
             },
             files={AUTHORITY_PATH: authority} if authority else {},

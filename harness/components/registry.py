@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
@@ -24,6 +24,7 @@ __all__ = [
     "members",
     "plan",
     "readback",
+    "serving_nodes",
 ]
 
 #: Product -> the module that makes its containers.
@@ -52,6 +53,8 @@ PORTS: Final[Mapping[str, tuple[int, ...]]] = MappingProxyType(
         "postgresql": postgresql.PORTS,
     }
 )
+#: Mode of the nodes -> how many of so many serve people at the same time.
+_SERVING: Final[Mapping[str, Callable[[int], int]]] = MappingProxyType({"active-passive": lambda _nodes: 1})
 #: Product of the storage -> the command that reads the users' saves back.
 READBACKS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({"nfs-ganesha": ganesha.READBACK})
 
@@ -91,6 +94,11 @@ def readback(topology: Topology) -> tuple[str, tuple[str, ...]]:
     It exits with another code than 0 if it could not read all there is.
     """
     return members(topology, Role.STORAGE)[0], READBACKS[topology.storage.product]
+
+
+def serving_nodes(topology: Topology) -> int:
+    """How many nodes serve people at the same time while nothing is wrong."""
+    return _SERVING[topology.workbench.mode](topology.workbench.nodes)
 
 
 def entrance(topology: Topology) -> tuple[str, str, int, str]:

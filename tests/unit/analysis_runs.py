@@ -59,6 +59,7 @@ def probe(send: float, end: float | None = None, **changes: Any) -> ProbeSample:
     values: dict[str, Any] = {
         "capability": "work", "due_ns": ns(send), "send_ns": ns(send),
         "end_ns": ns(send + 0.001 if end is None else end), "ok": 1, "node": "workbench-0", "detail": "",
+        "via": "0",
     }  # fmt: skip
     return ProbeSample(**(values | changes))
 

@@ -300,5 +300,5 @@ def test_the_client_talks_and_reaches_the_balancer_by_address() -> None:
     assert (spec.role, spec.image, spec.conversation) == ("client", "client", True)
     assert spec.command == ("python3", "-m", "harness.load")
     assert spec.capabilities == ("SYS_NICE",)
-    assert spec.environment == {"PLATFORM_URL": "http://10.71.4.5"}
+    assert spec.environment == {"PLATFORM_URLS": "http://10.71.4.5"}
     assert spec.depends_on == ("load-balancer",)

@@ -67,7 +67,7 @@ def test_only_the_balancer_has_the_key_and_the_client_has_the_authority() -> Non
     assert authority == specs["load-balancer"].files[AUTHORITY_PATH]
     assert "PRIVATE" not in authority
     assert specs["client"].environment == {
-        "PLATFORM_URL": "https://10.71.4.5",
+        "PLATFORM_URLS": "https://10.71.4.5",
         AUTHORITY_VARIABLE: client.AUTHORITY_PATH,
     }
 
