@@ -18,12 +18,12 @@ def analyse(record: RunRecord) -> Measures:
     """Measure and judge a run. Pure; never raises for a run that ended early or recorded nothing: it says so."""
     facts = read_facts(record)
     operations, probes, saved = attribute(operations_of(record)), probes_of(record), saved_of(record)
-    read_back = facts.readback_rows is not None
+    read_back, steady_state_s = facts.readback_rows is not None, record.experiment.steady_state_s
     acked = acknowledged_saves(operations, saved)
-    sessions = session_ledger(operations, acked, facts, read_back=read_back)
+    sessions = session_ledger(operations, acked, facts, steady_state_s=steady_state_s, read_back=read_back)
     parts = Parts(
         facts=facts,
-        capabilities=measure_probes(probes, facts, record.experiment.steady_state_s),
+        capabilities=measure_probes(probes, facts, steady_state_s),
         sessions=sessions,
         session_counts=count_sessions(sessions),
         logged_in_again=sum(row.logged_in_again for row in sessions),

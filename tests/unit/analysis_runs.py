@@ -112,7 +112,7 @@ PROMISE = Promise(
     recovers=Recovery.BY_DESIGN,
     session_outcome=SessionOutcome.RESTARTED,
     log_in_kept=True,
-    outage_at_most_s=10.0,
+    outage_at_most_s=15.0,
     why="the standby takes the lock",
 )
 
