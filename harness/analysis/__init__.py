@@ -24,8 +24,8 @@ def analyse(record: RunRecord) -> Measures:
     saves = acknowledged_saves(operations, saved)
     has_database = Role.DATABASE in record.topology.roles()
     numbers = acknowledged_numbers(database_writes, saved) if has_database else None
-    steady_state_s = record.experiment.steady_state_s
-    sessions = session_ledger(operations, saves, facts, read_back=facts.readback_rows is not None)
+    read_back, steady_state_s = facts.readback_rows is not None, record.experiment.steady_state_s
+    sessions = session_ledger(operations, saves, facts, steady_state_s=steady_state_s, read_back=read_back)
     capabilities = measure_probes(probes, facts, steady_state_s)
     outages = [outage for one in capabilities for outage in one.outages]
     parts = Parts(

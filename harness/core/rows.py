@@ -73,6 +73,9 @@ class ProbeSample:
     ok: int
     node: str
     detail: str
+    via: str
+    """Which instrument sent it: the keeper's number for what needs a session; else the entrance's number where
+    people have several, and empty where they have one. Each value is a series of its own."""
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ def render_html(measures: Measures) -> str:
         seconds=words.seconds,
         milliseconds=words.milliseconds,
         bounds=words.bounds,
+        places=words.places,
         recovered=words.recovered,
         judged=words.judged,
     )

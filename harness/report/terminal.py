@@ -149,11 +149,12 @@ def _outages(measures: Measures) -> Table:
     table = _table("\noutages (seconds since the first injection)", "capability", "from", "outage", "recovered")
     for outage in measures.outages:
         early = " (outside any fault)" if outage.during_fault is None else ""
+        where = f", {words.places(outage)}" if outage.places > 1 else ""
         table.add_row(
             escape(outage.capability),
             f"{measures.seconds_from_origin(outage.start_ns):+.2f} s",
             words.bounds(outage),
-            words.recovered(outage.recovery) + early,
+            words.recovered(outage.recovery) + where + early,
         )
     return table
 
@@ -175,6 +176,7 @@ def _people(measures: Measures, console: Console) -> None:
             f"worst user {words.seconds(uptime.worst_s)}"
         )
     )
+    console.print(Text(f"people recovered: {words.people_recovered(measures)}"))
     console.print(Text(f"logged in again {measures.logged_in_again} of {len(measures.sessions)} sessions"))
 
 

@@ -330,9 +330,8 @@ class _Client:
                 ok = self._working(due_ns) if needs_session else self._platform.active_at(due_ns) != ""
                 answered_ns = due_ns + to_ns(self._behaviour.latency_s)
                 node = self._platform.active_at(due_ns)
-                samples.append(
-                    ProbeSample(capability.value, due_ns, due_ns, answered_ns, int(ok), node, "" if ok else "refused")
-                )
+                detail, via = "" if ok else "refused", "0" if needs_session else ""
+                samples.append(ProbeSample(capability.value, due_ns, due_ns, answered_ns, int(ok), node, detail, via))
         return samples
 
     def _balancer_views(self, end_ns: int) -> Iterator[BalancerView]:

@@ -68,6 +68,7 @@ def probe(send: float, end: float | None = None, **changes: Any) -> ProbeSample:
     values: dict[str, Any] = {
         "capability": "work", "due_ns": ns(send), "send_ns": ns(send),
         "end_ns": ns(send + 0.001 if end is None else end), "ok": 1, "node": "workbench-0", "detail": "",
+        "via": "0",
     }  # fmt: skip
     return ProbeSample(**(values | changes))
 
@@ -137,7 +138,7 @@ PROMISE = Promise(
     recovers=Recovery.BY_DESIGN,
     session_outcome=SessionOutcome.RESTARTED,
     log_in_kept=True,
-    outage_at_most_s=10.0,
+    outage_at_most_s=15.0,
     why="the standby takes the lock",
 )
 

@@ -357,7 +357,7 @@ def test_the_client_talks_and_reaches_the_balancer_by_address() -> None:
     assert spec.command == ("python3", "-m", "harness.load")
     assert spec.capabilities == ("SYS_NICE",)
     assert spec.environment == {
-        "PLATFORM_URL": "http://10.71.4.5",
+        "PLATFORM_URLS": "http://10.71.4.5",
         "BALANCER_STATISTICS": "http://10.71.4.5:8404/statistics;csv#load-balancer",
         **databases.limits(Database()),
     }
@@ -393,7 +393,7 @@ def test_without_a_database_the_client_is_told_nothing_of_one() -> None:
     spec = planned(alone)["client"]
     assert (spec.secrets, spec.depends_on) == ({}, ("load-balancer",))
     assert spec.environment == {
-        "PLATFORM_URL": "http://10.71.4.5",
+        "PLATFORM_URLS": "http://10.71.4.5",
         "BALANCER_STATISTICS": "http://10.71.4.5:8404/statistics;csv#load-balancer",
     }
     assert database_readback(alone) is None
