@@ -7,7 +7,7 @@ from typing import Final
 from harness.components import jupyterhub
 from harness.components.base import LOAD_BALANCER_HOST, LOAD_BALANCER_VIP_HOST
 from harness.components.certificates import certificates
-from harness.components.haproxy_config import Server
+from harness.components.haproxy_config import STATISTICS_AS_CSV, STATISTICS_PORT, Server
 from harness.components.haproxy_config import config as _config
 from harness.components.hops import Hop, hop, link_containers
 from harness.core.products import LoadBalancer
@@ -28,6 +28,7 @@ __all__ = [
     "entrance",
     "names",
     "settings",
+    "statistics_urls",
 ]
 
 IMAGE: Final = "load_balancer"
@@ -45,6 +46,15 @@ def entrance(balancer: LoadBalancer) -> tuple[str, int]:
 def address(balancer: LoadBalancer, context: NodeContext) -> str:
     """Where people come to: the balancer's own address, or the virtual one of a pair."""
     return context.address(LOAD_BALANCER_VIP_HOST if balancer.vip else LOAD_BALANCER_HOST)
+
+
+def statistics_urls(topology: Topology, context: NodeContext) -> tuple[str, ...]:
+    """Where each balancer says what it believes about its nodes, as CSV: at its own address, never the virtual one.
+
+    The fragment is its name, for whoever reads what it said; it is never sent.
+    """
+    hosts = ((name, context.address(LOAD_BALANCER_HOST + index)) for index, name in enumerate(names(topology)))
+    return tuple(f"http://{host}:{STATISTICS_PORT}{STATISTICS_AS_CSV}#{name}" for name, host in hosts)
 
 
 def authority(topology: Topology, context: NodeContext) -> str:

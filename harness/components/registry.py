@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
@@ -26,6 +26,7 @@ __all__ = [
     "other_side",
     "plan",
     "readback",
+    "serving_nodes",
 ]
 
 #: Product -> the module that makes its containers.
@@ -61,6 +62,15 @@ READBACKS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "nfs-ganesha": ganesha.READBACK,
         "patroni": postgresql.READBACK,
         "postgresql": postgresql.READBACK,
+    }
+)
+#: Mode of the nodes -> how many of so many serve people at the same time.
+_SERVING: Final[Mapping[str, Callable[[int], int]]] = MappingProxyType(
+    {
+        "single": lambda _nodes: 1,
+        "separate": lambda nodes: nodes,
+        "active-active": lambda nodes: nodes,
+        "active-passive": lambda _nodes: 1,
     }
 )
 
@@ -123,6 +133,11 @@ def database_readback(topology: Topology) -> tuple[str, ...] | None:
     """
     database = databases.chosen(topology)
     return None if database is None else READBACKS[database.product]
+
+
+def serving_nodes(topology: Topology) -> int:
+    """How many nodes serve people at the same time while nothing is wrong."""
+    return _SERVING[topology.workbench.mode](topology.workbench.nodes)
 
 
 def entrance(topology: Topology) -> tuple[str, str, int, str]:

@@ -55,7 +55,7 @@ class Promise:
     log_in_kept: bool
     """Nobody has to log in again."""
     outage_at_most_s: Seconds
-    """Upper bound of the outage of every capability that a repair does not end."""
+    """Upper bound of the outage of every capability, and of every person's disturbance, that a repair does not end."""
     writes_lost_at_most: Count = 0
     """Acknowledged writes that may be missing afterwards."""
     why: str

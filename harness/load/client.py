@@ -15,6 +15,7 @@ import gevent.event
 import gevent.pool
 
 from harness.core.conversation import parse_answer, request
+from harness.core.entrances import parse_entrances
 from harness.core.names import writer_name
 from harness.core.rows import Operation, RowWriter
 from harness.errors import PeerError, UsageError
@@ -28,6 +29,7 @@ __all__ = ["LoadClient", "ProbeProcess", "main"]
 OPERATIONS = "operations.csv"
 PROBES = "probes.csv"
 DATABASE_WRITES = "database_writes.csv"
+BALANCER = "balancer.csv"
 
 _ANSWER_S = 5.0
 _ENDS_AT_ONCE = 8
@@ -97,17 +99,19 @@ class LoadClient:
         self._running: _Running | None = None
         self._probes = ProbeProcess()  # now, so that `start` does not wait for its imports
 
-    def start(self, **arguments: Any) -> Mapping[str, Any]:
-        """Begin with everything; returns at once."""
+    def start(self, *, entrances: str, **arguments: Any) -> Mapping[str, Any]:
+        """Begin with everything; returns at once. `entrances` as in the environment, the rest as in `Plan`."""
         if self._running is not None:
             raise UsageError("the load was started before; a client serves one run")
-        plan = Plan(**arguments)
+        plan = Plan(entrances=parse_entrances(entrances), **arguments)
         running = self._running = _Running(plan, self._folder)
         self._probes.call(
             "start",
-            base_url=plan.base_url,
+            entrances=entrances,
+            serving_nodes=plan.serving_nodes,
             password=plan.password,
             path=str(self._folder / PROBES),
+            balancer_path=str(self._folder / BALANCER),
             starts_after_s=plan.ramp_s,
             start_every_s=plan.start_probe_every_s,
             writer=writer_name(plan.prefix),
@@ -131,7 +135,7 @@ class LoadClient:
         }
 
     def stop(self, *, end_sessions: bool = False) -> Mapping[str, Any]:
-        """End users and probes, wait for what is in flight, close the files; with `end_sessions` have the hub stop
+        """End users and probes, wait for what is in flight, close all files; with `end_sessions` have the hub stop
         everybody's session then."""
         running = self._require()
         running.stop.set()

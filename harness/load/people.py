@@ -15,6 +15,7 @@ from enum import StrEnum
 import gevent
 
 from harness.core.clock import to_ns, to_s
+from harness.core.entrances import Entrance
 from harness.core.rows import Operation
 from harness.core.words import Capability
 from harness.load.deadlines import DEADLINE_S, classify, deadline
@@ -36,7 +37,10 @@ class Plan:
 
     prefix: str
     """What their names begin with, so that nobody finds the home of somebody of an earlier crowd."""
-    base_url: str
+    entrances: tuple[Entrance, ...]
+    """Person i always takes entrance i modulo their number: his team's server, where each team has its own."""
+    serving_nodes: int
+    """How many nodes serve people at the same time."""
     password: str = field(repr=False)
     users: int
     beat_s: float
@@ -71,7 +75,8 @@ class Person:
         self._due_ns = 0
         self._beats = 0
         self._last_number = 0
-        self._client = JupyterHubClient(plan.base_url, self.name, plan.password)
+        entrance = plan.entrances[index % len(plan.entrances)]
+        self._client = JupyterHubClient(entrance.url, self.name, plan.password, node=entrance.node)
         self._session = Session(self._client, stop)
 
     def arrive(self) -> None:

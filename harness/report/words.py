@@ -19,7 +19,9 @@ __all__ = [
     "judged",
     "longest",
     "milliseconds",
+    "people_recovered",
     "percent",
+    "places",
     "plain_sentence",
     "recovered",
     "seconds",
@@ -57,6 +59,19 @@ def bounds(outage: Outage) -> str:
     if outage.seconds_upper is None:
         return f"at least {outage.seconds_lower:.2f} s, not ended"
     return f"{outage.seconds:.2f} s ({outage.seconds_lower:.2f} to {outage.seconds_upper:.2f})"
+
+
+def places(outage: Outage) -> str:
+    """At how many of the places that were probed it was seen."""
+    if outage.places <= 1:
+        return "everywhere"
+    return f"{outage.places_affected} of {outage.places} places"
+
+
+def people_recovered(measures: Measures) -> str:
+    """How many people came back how."""
+    counts = measures.people_by_recovery.items()
+    return ", ".join(f"{count} {recovered(recovery)}" for recovery, count in counts if count) or NOT_MEASURED
 
 
 def recovered(recovery: Recovery) -> str:
@@ -105,6 +120,8 @@ def _losses(measures: Measures) -> Iterator[str]:
         if away:
             yield f"{', '.join(away)} {what}"
     total = len(measures.sessions)
+    if repaired := measures.people_by_recovery[Recovery.BY_REPAIR]:
+        yield f"{repaired} of {total} people could not work until it was repaired"
     for outcome, what in (
         (SessionOutcome.RESTARTED, "lost what was in memory"),
         (SessionOutcome.LOST, "could not work again"),
@@ -121,22 +138,36 @@ def _losses(measures: Measures) -> Iterator[str]:
 
 def _platform(measures: Measures) -> str:
     longest = [one.longest for one in measures.capabilities if one.longest is not None]
+    how, people = measures.worst_recovery, measures.people_by_recovery[measures.worst_recovery]
     if not longest:
-        return "No capability was unavailable at any time"
+        met = {
+            Recovery.UNAFFECTED: "",
+            Recovery.BY_DESIGN: "could not work for a while",
+            Recovery.BY_REPAIR: "could not work until it was repaired",
+            Recovery.NOT_RECOVERED: "could not work again",
+        }[how]
+        but = f", but {people} of {len(measures.sessions)} people {met}" if met else ""
+        return f"No capability was unavailable at any time{but}"
     worst = max(longest, key=lambda outage: (not outage.ended, outage.seconds))
-    how = {
+    came_back = {
         Recovery.BY_DESIGN: "The platform came back by itself",
         Recovery.BY_REPAIR: "The platform came back only after repair",
         Recovery.NOT_RECOVERED: "The platform did not come back",
-    }[measures.worst_recovery]
-    return f"{how}, the longest outage ({worst.capability}) took {bounds(worst)}"
+    }[how]
+    only_people = all(one.recovery is not how for one in measures.capabilities)
+    for_whom = f" for {people} of {len(measures.sessions)} people" if only_people else ""
+    return f"{came_back}{for_whom}, the longest outage ({_where(worst)}) took {bounds(worst)}"
+
+
+def _where(outage: Outage) -> str:
+    return outage.capability if outage.places <= 1 else f"{outage.capability}, {places(outage)}"
 
 
 def longest(measures: Measures) -> str:
     """The longest outage of any capability."""
     found = [one.longest for one in measures.capabilities if one.longest is not None]
     worst = max(found, key=lambda outage: (not outage.ended, outage.seconds), default=None)
-    return "none" if worst is None else f"{worst.capability} {bounds(worst)}"
+    return "none" if worst is None else f"{_where(worst)} {bounds(worst)}"
 
 
 def session_counts(measures: Measures) -> str:

@@ -18,7 +18,16 @@ from harness.analysis import Measures, analyse
 from harness.analysis.record import RunRecord
 from harness.core.experiment import Experiment
 from harness.core.history import EventKind, read_history
-from harness.core.rows import DatabaseWrite, Operation, ProbeSample, RowType, SavedValue, columns, split_checked
+from harness.core.rows import (
+    BalancerView,
+    DatabaseWrite,
+    Operation,
+    ProbeSample,
+    RowType,
+    SavedValue,
+    columns,
+    split_checked,
+)
 from harness.core.topology import Topology
 from harness.errors import RecordError, UsageError
 from harness.spec.resolved import dump_resolved, load_resolved
@@ -30,6 +39,7 @@ _ROW_TYPES: Mapping[str, RowType] = {
     "probes": ProbeSample,
     "database_writes": DatabaseWrite,
     "saved": SavedValue,
+    "balancer": BalancerView,
 }
 
 

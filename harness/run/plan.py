@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.components.registry import images
+from harness.components.registry import images, serving_nodes
 from harness.core.experiment import Experiment
 from harness.core.names import AGENT_ROLE
 from harness.core.topology import Topology
@@ -67,8 +67,8 @@ def check_memory(topology: Topology, experiment: Experiment, machine: Mapping[st
     start = topology.workbench.session_start
     session = SESSION_BYTES[start]
     node = NODE_BYTES + WARM_PARENT_BYTES[start]
-    # one that is kept alive, and one for each start that can be in flight until its deadline
-    probe_sessions = 2 + int(START_PROBE_DEADLINE_S / experiment.load.start_probe_every_s)
+    # one that is kept alive at each place, and one for each start that can be in flight until its deadline
+    probe_sessions = serving_nodes(topology) + 1 + int(START_PROBE_DEADLINE_S / experiment.load.start_probe_every_s)
     usable = machine["memory_bytes"] * USABLE_RATIO
     databases = max(0, topology.size(Role.DATABASE) - 1) * DATABASE_SERVER_BYTES
     platform = SERVICES_BYTES + databases + CLIENT_BYTES + topology.workbench.nodes * node + probe_sessions * session

@@ -22,7 +22,7 @@ from harness.runtime.base import Deployment
 __all__ = ["collect_containers", "collect_rows", "read_back"]
 
 log = logging.getLogger(__name__)
-_ROW_FILES = ("operations", "probes", "database_writes")
+_ROW_FILES = ("operations", "probes", "database_writes", "balancer")
 #: How long to wait for a primary that can be read: a run may end in the middle of a failover, of which most is the
 #: lease of the dead primary (22 s at `ttl_s: 20`), or right after a server was started again.
 _PRIMARY_WITHIN_S = 60.0

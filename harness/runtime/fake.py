@@ -13,11 +13,11 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from harness.core.clock import FakeClock, to_ns
 from harness.core.names import writer_name
-from harness.core.rows import DatabaseWrite, Operation, ProbeSample, RowWriter
+from harness.core.rows import UNREACHABLE, BalancerView, DatabaseWrite, Operation, ProbeSample, RowWriter
 from harness.core.specs import ContainerSpec
 from harness.core.topology import Topology
 from harness.core.words import Capability, Role
@@ -57,6 +57,8 @@ class Behaviour:
     """So many of the writes that the database acknowledged first after something broke are missing afterwards."""
     lose_row: bool = False
     """A row of the operations is missing from the file."""
+    checks: Literal["follow", "blind"] = "follow"
+    """What the balancer believes: that the node is up which is active, or that every node is always up."""
     faults: Mapping[str, FaultKind] = field(default_factory=lambda: FAULTS)
     on_sleep: Callable[[int], None] | None = None
     """Called with the time at every snapshot, to make something happen in mid-run."""
@@ -97,6 +99,8 @@ class _Platform:
         self.host = RehearsalHost(clock.now_ns, run_id, self._changed)
         self._names: list[str] = []
         self._serving: set[str] = set()
+        self._well: dict[str, list[tuple[int, bool]]] = {}
+        """Since when anything, or nothing, is wrong with each machine."""
         self._changes_ns: list[int] = []
         self._active: list[str] = []
         self.database = FakeDatabase()
@@ -105,6 +109,7 @@ class _Platform:
     def boot(self, name: str, role: str = "") -> None:
         """A machine starts."""
         self._names.append(name)
+        self._well[name] = []
         if role == Role.DATABASE:
             self.database.add(name)
         self.host.machines.look(name)
@@ -118,6 +123,7 @@ class _Platform:
         if name not in self._names:
             return
         serves = not any(where == name for _, where in self.host.paper.wrong)
+        self._well[name].append((self.clock.now_ns(), serves))
         if serves == (name in self._serving):
             return
         self.database.changed(name, self.clock.now_ns(), serves=serves)
@@ -134,7 +140,7 @@ class _Platform:
         if self.active_at(now_ns) != name:
             return
         self._change(now_ns, "")
-        heirs = [n for n in self._names if n.startswith("workbench") and n in self._serving]
+        heirs = [n for n in self.nodes() if n in self._serving]
         if heirs and self._topology.workbench.takeover == "automatic":
             self._change(now_ns + to_ns(self._behaviour.takeover_s), heirs[0])
 
@@ -146,6 +152,18 @@ class _Platform:
         if not first_holder or name == self._active[0]:
             boot_s = self._behaviour.boot_s if self._active else 0.0
             self._change(self.clock.now_ns() + to_ns(boot_s), name)
+
+    def nodes(self) -> list[str]:
+        """The Workbench nodes."""
+        return [name for name in self._names if name.startswith("workbench")]
+
+    def balancers(self) -> list[str]:
+        """The load balancers; none in a topology without one."""
+        return [name for name in self._names if name.startswith("load-balancer")]
+
+    def well_at(self, name: str, t_ns: int) -> bool:
+        """Whether nothing was wrong with a machine at that moment."""
+        return next((well for since_ns, well in reversed(self._well[name]) if since_ns <= t_ns), False)
 
     def active_at(self, t_ns: int) -> str:
         """The node that serves at that moment, or nothing."""
@@ -234,6 +252,10 @@ class _Client:
         for write in self._database_writes(end_ns) if self._platform.database else ():
             number_writer.write(write)
         number_writer.close()
+        view_writer = RowWriter(self._folder / "balancer.csv", BalancerView)
+        for view in self._balancer_views(end_ns):
+            view_writer.write(view)
+        view_writer.close()
         if self._behaviour.lose_save:
             self.saved.pop()
         if self._behaviour.lose_row:
@@ -243,6 +265,7 @@ class _Client:
             "operations": {"path": "/data/operations.csv", "rows": operation_writer.rows},
             "probes": {"path": "/data/probes.csv", "rows": probe_writer.rows},
             "database_writes": {"path": "/data/database_writes.csv", "rows": number_writer.rows},
+            "balancer": {"path": "/data/balancer.csv", "rows": view_writer.rows},
             "probe_scheduler": "fake",
         }
 
@@ -307,10 +330,22 @@ class _Client:
                 ok = self._working(due_ns) if needs_session else self._platform.active_at(due_ns) != ""
                 answered_ns = due_ns + to_ns(self._behaviour.latency_s)
                 node = self._platform.active_at(due_ns)
-                samples.append(
-                    ProbeSample(capability.value, due_ns, due_ns, answered_ns, int(ok), node, "" if ok else "refused")
-                )
+                detail, via = "" if ok else "refused", "0" if needs_session else ""
+                samples.append(ProbeSample(capability.value, due_ns, due_ns, answered_ns, int(ok), node, detail, via))
         return samples
+
+    def _balancer_views(self, end_ns: int) -> Iterator[BalancerView]:
+        for name in self._platform.balancers():
+            for send_ns in range(self._start_ns, end_ns, to_ns(0.5)):
+                said = [("", "", UNREACHABLE, "ConnectionError: ECONNREFUSED")]
+                if self._platform.well_at(name, send_ns):
+                    said = [("workbench", node, *self._check(node, send_ns)) for node in self._platform.nodes()]
+                for words in said:
+                    yield BalancerView(send_ns, send_ns + to_ns(0.001), name, *words)
+
+    def _check(self, node: str, t_ns: int) -> tuple[str, str]:
+        up = self._behaviour.checks == "blind" or self._platform.active_at(t_ns) == node
+        return ("UP", "L7OK/200") if up else ("DOWN", "L7STS/503")
 
 
 class FakeDeployment:

@@ -7,11 +7,12 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from harness.analysis import Measures
+from harness.analysis.checks_audit import CheckVerdict
 from harness.analysis.writes import StoreWrites
 from harness.components import databases
 from harness.core.clock import FakeClock
@@ -118,6 +119,7 @@ def test_every_artefact_of_the_design_is_written_and_analysis_alone_rebuilds_it(
         "operations.parquet",
         "probes.parquet",
         "database_writes.parquet",
+        "balancer.parquet",
         "saved.parquet",
         "harness.log",
     )
@@ -294,11 +296,42 @@ def test_a_truncated_history_is_named_with_its_line(run: Run) -> None:
         RunFolder.existing(result.folder.path).analyse()
 
 
-def test_a_missing_row_file_of_a_whole_run_is_an_error(run: Run) -> None:
+@pytest.mark.parametrize("name", ["probes", "balancer"])
+def test_a_missing_row_file_of_a_whole_run_is_an_error(run: Run, name: str) -> None:
     result = run()
-    (result.folder.path / "probes.parquet").unlink()
-    with pytest.raises(RecordError, match=r"probes\.parquet"):
+    (result.folder.path / f"{name}.parquet").unlink()
+    with pytest.raises(RecordError, match=rf"{name}\.parquet"):
         RunFolder.existing(result.folder.path).analyse()
+
+
+@pytest.mark.parametrize(("checks", "verdict"), [("follow", CheckVerdict.RIGHT), ("blind", CheckVerdict.BLIND)])
+def test_the_checks_are_held_against_what_people_could_do(
+    run: Run, checks: Literal["follow", "blind"], verdict: CheckVerdict
+) -> None:
+    result = run(Behaviour(checks=checks, takeover_s=20.0))
+    (audit,) = result.measures.checks_audit.backends
+    assert (audit.balancer, audit.backend, audit.verdict) == ("load-balancer", "workbench", verdict)
+    assert [server.server for server in audit.servers] == ["workbench-0", "workbench-1"]
+    assert audit.any_away_s == pytest.approx(22, abs=0.3)  # 2 s more until the sessions are there
+    assert audit.down_s == pytest.approx(20 if checks == "follow" else 0, abs=0.6)
+    words = {(one.server, one.before, one.after) for one in result.measures.checks_audit.changes if one.before}
+    followed = {("workbench-0", "UP", "DOWN"), ("workbench-1", "DOWN", "UP")}
+    assert words == (followed if checks == "follow" else set())
+
+
+def test_the_audit_of_the_catalogue_has_a_word_for_each_of_its_faults(run: Run) -> None:
+    """The simulated platform needs neither database nor storage, so nothing is away and the checks are right."""
+    result = run(what=replace_name("health-check-audit"))
+    assert result.outcome is Outcome.PASS, result.measures.verdict.reasons
+    words = [(one.fault, one.verdict) for one in result.measures.checks_audit.backends]
+    assert words == [(0, CheckVerdict.RIGHT), (1, CheckVerdict.RIGHT)]
+
+
+def test_a_balancer_that_is_down_says_nothing(run: Run) -> None:
+    result = run(what=replace_name("lb-loss"))
+    (audit,) = result.measures.checks_audit.backends
+    assert audit.verdict is CheckVerdict.SILENT
+    assert audit.unreachable_s == pytest.approx(25, abs=0.6)
 
 
 def test_two_faults_in_one_timeline(run: Run, node_kill: Experiment) -> None:

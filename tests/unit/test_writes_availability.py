@@ -247,7 +247,7 @@ def test_two_hundred_thousand_rows_lose_no_session() -> None:
     numbers = pd.Series(np.repeat(np.arange(users), rows)).astype("str")
     operations = operations.assign(user="u" + numbers, session="s" + numbers, seq=np.arange(len(operations)))
     t_ns = ns(0) + np.arange(36_000) * 1_000_000
-    probes = pd.DataFrame(dict.fromkeys(("capability", "node", "detail"), "work"), index=range(len(t_ns)))
+    probes = pd.DataFrame(dict.fromkeys(("capability", "node", "detail", "via"), "work"), index=range(len(t_ns)))
     probes = probes.assign(due_ns=t_ns, send_ns=t_ns, end_ns=t_ns + 500_000, ok=(np.arange(36_000) % 9_000 > 900) * 1)
     big = replace(run, operations=operations, probes=probes)
     assert len(operations) + len(probes) > 200_000
