@@ -163,7 +163,7 @@ def _sessions(balancer: LoadBalancer, servers: Sequence[Server]) -> Iterator[str
     """The way to sessions that run: whoever has a node goes there, whatever a check says of it, because nobody else has
     their session. A node that was wrongly taken for dead then costs nobody anything; a dead one is left by way of the
     hub."""
-    # one retry: whoever asks for a dead node shall learn it soon (each try waits for timeout connect) and look elsewhere
+    # one retry: who asks for a dead node shall learn it soon (each try waits for timeout connect) and look elsewhere
     rules = ["balance leastconn", "retries 1"]
     if balancer.stickiness == "cookie":
         rules += [

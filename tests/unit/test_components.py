@@ -220,7 +220,7 @@ def test_a_node_gets_its_contract() -> None:
     assert spec.capabilities == ("SYS_ADMIN",)
     assert spec.devices == ("/dev/fuse",)
     assert spec.security_options == ("apparmor=unconfined", "seccomp=unconfined")
-    assert spec.depends_on == ("database", "storage")
+    assert spec.depends_on == (), "it waits for database and storage by itself"
 
 
 def test_nodes_differ_in_name_address_and_whom_they_ask_only() -> None:
