@@ -26,7 +26,7 @@ STATISTICS_PORT: Final = 8404
 STATISTICS_PATH: Final = "/statistics"
 #: The form for programs; the only one that is answered.
 STATISTICS_AS_CSV: Final = f"{STATISTICS_PATH};csv"
-#: Inside the container only: answers 200 while a node can be reached; what decides who of a pair holds the address.
+#: Only in a pair: answers 200 while a node can be reached; what decides who of the two holds the address.
 MONITOR_PORT: Final = 8405
 MONITOR_PATH: Final = "/reaches-a-node"
 _PEERS_PORT: Final = 10_000
@@ -138,7 +138,7 @@ def _shared(balancer: LoadBalancer, peers: Mapping[str, str]) -> Iterator[str]:
         yield from (f"  peer {peer} {address}:{_PEERS_PORT}\n" for peer, address in peers.items())
         yield "\n"
     yield (
-        f"frontend monitor\n  bind 127.0.0.1:{MONITOR_PORT}\n  monitor-uri {MONITOR_PATH}\n"
+        f"frontend monitor\n  bind :{MONITOR_PORT}\n  monitor-uri {MONITOR_PATH}\n"
         f"  monitor fail if {{ nbsrv({_WORKBENCH}) lt 1 }}\n  http-request set-log-level silent\n\n"
     )
 

@@ -7,7 +7,17 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
-from harness.components import client, databases, ganesha, haproxy, jupyterhub, patroni, postgresql, toxiproxy
+from harness.components import (
+    client,
+    databases,
+    ganesha,
+    haproxy,
+    jupyterhub,
+    keepalived,
+    patroni,
+    postgresql,
+    toxiproxy,
+)
 from harness.components.base import Component
 from harness.core.preload import CLOCK_ENVIRONMENT, CLOCK_IMAGES
 from harness.core.specs import ContainerSpec, NodeContext
@@ -42,7 +52,9 @@ COMPONENTS: Final[Mapping[str, Component]] = MappingProxyType(
 #: Product, word of a target -> the command that, run in each member, exits 0 exactly where the word applies.
 MEMBER_PROBES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = MappingProxyType(
     {
+        ("haproxy", "holder"): keepalived.HOLDER_PROBE,
         ("jupyterhub", "active"): jupyterhub.ACTIVE_PROBE,
+        ("nfs-ganesha", "active"): keepalived.HOLDER_PROBE,
         ("patroni", "primary"): patroni.PRIMARY_PROBE,
     }
 )
