@@ -26,6 +26,7 @@ from harness.load.failures import CellFailed, DeadlineMissed, KernelGone, NotLog
 from harness.load.jupyterhub import JupyterHubClient, ServerState
 from harness.load.ladder import PATIENT_ROUNDS, Finding, Rung, Step, climb, next_rung
 from harness.load.pacing import Grid
+from harness.load.people import People, Plan
 from harness.load.session import Session
 from harness.load.starts import Account, held_by_the_platform, take
 
@@ -476,6 +477,25 @@ def test_only_a_log_in_that_was_needed_is_a_log_in() -> None:
     assert performer.rows[1:] == [(Capability.RECONNECT, Rung.CHECK_LOG_IN), (Capability.LOG_IN, Rung.LOG_IN)]
 
 
+# -- people --------------------------------------------------------------------------------------------------------
+
+
+def test_a_group_comes_on_a_grid_and_names_go_on() -> None:
+    plan = Plan(
+        prefix="", base_url="http://127.0.0.1:9", password="x", users=2, beat_s=1.0, save_every=2, ramp_s=10.0,
+        start_probe_every_s=5.0, seed=1,
+    )  # fmt: skip
+    people = People(plan, 0, lambda _: None, threading.Event())
+    first = [people.next_person(), people.next_person()]
+    with pytest.raises(IndexError):
+        people.next_person()
+    people.invite(4, from_ns=100 * NS_PER_S, within_s=2.0)
+    group = [people.next_person() for _ in range(4)]
+    assert [person.name for person in [*first, *group]] == [f"user-{index:03d}" for index in range(6)]
+    assert [person.arrival_ns / NS_PER_S for person in [*first, *group]] == [0, 5, 100, 100.5, 101, 101.5]
+    assert people.by_state()["starting"] == 6
+
+
 # -- the whole client against a platform that is down --------------------------------------------------------------
 
 
@@ -520,16 +540,20 @@ def test_client_against_a_dead_platform(tmp_path: Path) -> None:
             return result
 
         ask(1, "start", **arguments)
+        ask(2, "grow", users=3)
         time.sleep(0.5)  # a few probes and attempts
-        snapshot = ask(2, "snapshot")
-        stopped = ask(3, "stop", end_sessions=True)
+        snapshot = ask(3, "snapshot")
+        stopped = ask(4, "stop", end_sessions=True)
         process.stdin.close()
         assert process.wait(10) == 0
         assert "Traceback" not in process.stderr.read()
-    assert snapshot["users"] == {"starting": 2, "working": 0, "recovering": 0, "gave_up": 0}
+    assert snapshot["users"] == {"starting": 5, "working": 0, "recovering": 0, "gave_up": 0}
     operations, rows = split_checked((tmp_path / "operations.csv").read_bytes(), Operation, "operations")
     assert stopped["operations"] == {"path": str(tmp_path / "operations.csv"), "rows": rows}
     assert b"ConnectionError: ECONNREFUSED" in operations
+    # names go on counting; the first of the group comes at once, the others within 2 s, when this run may be over
+    names = {row.split(",")[1] for row in operations.decode().splitlines()[1:]}
+    assert {"x2-user-000", "x2-user-001", "x2-user-002"} <= names <= {f"x2-user-{index:03d}" for index in range(5)}
     probes, _ = split_checked((tmp_path / "probes.csv").read_bytes(), ProbeSample, "probes")
     assert b"log_in" in probes
     assert stopped["probe_scheduler"]
