@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.analysis.availability import session_timeline, user_uptime
 from harness.analysis.facts import read_facts
+from harness.analysis.growth import before_growth
 from harness.analysis.judge import judge
 from harness.analysis.measures import Measures, Parts
 from harness.analysis.outages import measure_probes
@@ -20,6 +21,8 @@ def analyse(record: RunRecord) -> Measures:
     operations, probes, saved = attribute(operations_of(record)), probes_of(record), saved_of(record)
     read_back = facts.readback_rows is not None
     acked = acknowledged_saves(operations, saved)
+    # every acknowledged write counts, also those of people who came later; for the rest the observation ends there
+    operations, probes = (before_growth(rows, facts.growth) for rows in (operations, probes))
     sessions = session_ledger(operations, acked, facts, read_back=read_back)
     parts = Parts(
         facts=facts,

@@ -37,6 +37,10 @@ DEFINITIONS: Mapping[str, str] = {
     "lost": "Could not work again by the end of the observation; of writes: acknowledged, and missing afterwards.",
     "aborted": "The experiment's own condition for going too far was met: every fault was undone at once. The seconds "
     "from there to the end of the last outage are given.",
+    "users carried": "The largest number of people of whom, at the end of the step in which they came, at least the "
+    "experiment's share could work; 0 where too few could before anybody more had come. 'At least' where the limit was "
+    "not found: everybody had come, or a fault was undone before. Once growth has begun nothing else is measured but "
+    "acknowledged writes lost.",
     "targeted": "Served by a target of a fault when that fault was injected.",
     "recovered by design": "The capability was back before the undoing of the fault began.",
     "recovered by repair": "The capability came back only after the undoing of the fault had begun.",
@@ -80,6 +84,16 @@ class Parts:
         if aborted_ns is None or not all(outage.ended for outage in self.outages):
             return None
         return max(0.0, *(to_s(outage.end_ns - aborted_ns) for outage in self.outages), 0.0)
+
+    @property
+    def users_carried(self) -> int | None:
+        """The largest number of people that the platform carried; None where nothing was grown."""
+        return None if self.facts.growth is None else self.facts.growth.users_carried
+
+    @property
+    def users_carried_is_limit(self) -> bool | None:
+        """Whether more were not carried; False: at least so many are; None where nothing was grown."""
+        return None if self.facts.growth is None else self.facts.growth.broke
 
     @property
     def sessions_lost(self) -> int:
@@ -134,6 +148,8 @@ class Measures(Parts):
         plain: dict[str, Any] = {"schema": SCHEMA_VERSION, **_plain(self)}
         plain["outages"] = self.outage_rows()
         plain["abort_to_recovery_s"] = self.abort_to_recovery_s
+        plain["users_carried"] = self.users_carried
+        plain["users_carried_is_limit"] = self.users_carried_is_limit
         plain["worst_recovery"] = self.worst_recovery.value
         plain["worst_session"] = self.worst_session.value if self.worst_session else None
         plain["definitions"] = dict(DEFINITIONS)

@@ -49,6 +49,9 @@ class Behaviour:
     """The name of a container that never gets ready."""
     steady: bool = True
     """Whether people ever work."""
+    carries: int | None = None
+    """How many people the platform carries: whoever comes beyond that never works, and every probe fails from then on.
+    None: as many as come."""
     lose_save: bool = False
     """The last acknowledged write of one user is missing afterwards."""
     lose_row: bool = False
@@ -175,12 +178,17 @@ class _Client:
         self._folder = folder
         self._plan: Mapping[str, Any] = {}
         self._start_ns = 0
+        self._arrivals_ns: list[int] = []
         self.saved = saved
 
     def call(self, op: str, *, timeout_s: float = 10.0, **args: Any) -> Mapping[str, Any]:  # noqa: ARG002 - the protocol's
         now_ns = self._platform.clock.now_ns()
         if op == "start":
             self._plan, self._start_ns = args, now_ns
+            self._arrivals_ns = [now_ns] * args["users"]
+            return {}
+        if op == "grow":
+            self._arrivals_ns += [now_ns] * args["users"]
             return {}
         if op == "snapshot":
             if self._behaviour.on_sleep:
@@ -196,22 +204,32 @@ class _Client:
         pause_s = 0.0 if since_ns < self._start_ns else self._behaviour.restart_s
         return self._platform.active_at(t_ns) != "" and t_ns >= since_ns + to_ns(pause_s)
 
+    def _carried(self, index: int) -> bool:
+        """Whether the platform has room for the person who came as the `index`-th."""
+        return self._behaviour.carries is None or index < self._behaviour.carries
+
+    def _overloaded(self, t_ns: int) -> bool:
+        """Whether more people have come by then than the platform carries."""
+        carries = self._behaviour.carries
+        return carries is not None and sum(came_ns <= t_ns for came_ns in self._arrivals_ns) > carries
+
     def _snapshot(self, now_ns: int) -> Mapping[str, Any]:
         works = self._behaviour.steady and self._working(now_ns)
-        users = self._plan["users"]
+        users = len(self._arrivals_ns)
+        working = sum(map(self._carried, range(users))) if works else 0
         good = {"samples": 9, "good_since_ns": self._start_ns if works else None, "last_ok": works, "last_detail": ""}
         return {
             "t_ns": now_ns,
-            "users": {"working": users if works else 0, "recovering": 0 if works else users},
-            "nodes": {self._platform.active_at(now_ns): users} if works else {},
+            "users": {"working": working, "recovering": users - working},
+            "nodes": {self._platform.active_at(now_ns): working} if works else {},
             "capabilities": {capability.value: dict(good) for capability in Capability},
         }
 
     def _write(self, end_ns: int) -> Mapping[str, Any]:
         operations, probes = self._folder / "operations.csv", self._folder / "probes.csv"
         operation_writer = RowWriter(operations, Operation)
-        for index in range(self._plan["users"]):
-            for operation in self._operations_of(index, end_ns):
+        for index, came_ns in enumerate(self._arrivals_ns):
+            for operation in self._operations_of(index, came_ns, end_ns):
                 operation_writer.write(operation)
         operation_writer.close()
         probe_writer = RowWriter(probes, ProbeSample)
@@ -229,15 +247,15 @@ class _Client:
             "probe_scheduler": "fake",
         }
 
-    def _operations_of(self, index: int, end_ns: int) -> list[Operation]:
+    def _operations_of(self, index: int, came_ns: int, end_ns: int) -> list[Operation]:
         plan, platform = self._plan, self._platform
         user, beat_ns = f"{plan['prefix']}user{index}", to_ns(plan["beat_s"])
-        due_ns = self._start_ns + random.Random(plan["seed"] + index).randrange(beat_ns)  # noqa: S311 - a phase
+        due_ns = came_ns + random.Random(plan["seed"] + index).randrange(beat_ns)  # noqa: S311 - a phase
         rows, counter, saves, beat = list[Operation](), 0, 0, 0
         node, session_began_ns = platform.active_at(due_ns), platform.serving_since(due_ns)
         while due_ns < end_ns:
             beat += 1
-            works = self._working(due_ns)
+            works = self._working(due_ns) and self._carried(index)
             saving = beat % plan["save_every"] == 0
             expected = saves + 1 if saving else counter + 1
             found = -1
@@ -278,6 +296,7 @@ class _Client:
             needs_session = capability in {Capability.WORK, Capability.RECONNECT, Capability.SAVE}
             for due_ns in range(self._start_ns, end_ns, step_ns):
                 ok = self._working(due_ns) if needs_session else self._platform.active_at(due_ns) != ""
+                ok = ok and not self._overloaded(due_ns)
                 answered_ns = due_ns + to_ns(self._behaviour.latency_s)
                 node = self._platform.active_at(due_ns)
                 samples.append(
