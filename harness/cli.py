@@ -69,6 +69,7 @@ def run(
         return 0
 
     from harness.report.terminal import render, render_suite, render_unprotected
+    from harness.run.choice import that_fit
     from harness.run.experiment import command_line, run_suite
     from harness.run.live import LiveWatcher
     from harness.run.suite import overall, write_suite
@@ -82,9 +83,11 @@ def run(
         if not remains.alive:
             _say(f"run {remains.run_id} died and left {len(remains.names())} things: `harness doctor` removes them")
     root = results or catalog.root / "results"
+    runtime = DockerRuntime(client)
+    chosen = that_fit(chosen, runtime.describe())
     with LiveWatcher(console) as watcher:
         entries = run_suite(
-            runtime=DockerRuntime(client),
+            runtime=runtime,
             topology=chosen.topology,
             experiments=chosen.experiments,
             results=root,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness.analysis.availability import session_timeline, user_uptime
 from harness.analysis.checks_audit import audit_checks
 from harness.analysis.facts import read_facts
+from harness.analysis.growth import before_growth
 from harness.analysis.judge import judge
 from harness.analysis.measures import Measures, Parts
 from harness.analysis.outages import measure_probes
@@ -24,6 +25,8 @@ def analyse(record: RunRecord) -> Measures:
     saves = acknowledged_saves(operations, saved)
     has_database = Role.DATABASE in record.topology.roles()
     numbers = acknowledged_numbers(database_writes, saved) if has_database else None
+    # every acknowledged write counts, also those of people who came later; for the rest the observation ends there
+    operations, probes = (before_growth(rows, facts.growth) for rows in (operations, probes))
     read_back, steady_state_s = facts.readback_rows is not None, record.experiment.steady_state_s
     sessions = session_ledger(operations, saves, facts, steady_state_s=steady_state_s, read_back=read_back)
     capabilities = measure_probes(probes, facts, steady_state_s)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.analysis.facts import FaultFacts
+from harness.analysis.facts import Facts, FaultFacts
+from harness.analysis.growth import GrowthFacts
 from harness.analysis.measures import Parts
 from harness.analysis.outages import CapabilityMeasures
 from harness.analysis.record import RunRecord
@@ -64,6 +65,7 @@ def _doubts(record: RunRecord, parts: Parts) -> Iterator[str]:
             yield from _fault_doubts(fault)
     if facts.window is None:
         return  # everything below would only repeat that nothing was measured
+    yield from _growth_doubts(record, facts)
     for one in parts.capabilities:
         yield from _probe_doubts(one)
     yield from _session_doubts(record, parts)
@@ -81,6 +83,22 @@ def _fault_doubts(fault: FaultFacts) -> Iterator[str]:
         yield f"{fault.label} was not undone{problems}"
     elif not fault.recovery_confirmed:
         yield f"{fault.label} has no proof that it was undone{problems}"
+
+
+def _growth_doubts(record: RunRecord, facts: Facts) -> Iterator[str]:
+    growth, wanted = facts.growth, record.experiment.objectives.users_carried_at_least
+    if record.experiment.growth is None:
+        return
+    if growth is None:
+        if facts.aborted_ns is None:
+            yield "nobody more came: the run ended before growth began"
+    elif growth.ended is None:
+        yield f"growth was cut short after {len(growth.steps)} step(s)"
+    elif wanted is not None and growth.users_carried < wanted and not growth.broke:
+        yield (
+            f"{growth.users_carried} people were carried when a fault was undone: whether {wanted} are is not known, "
+            "hold the fault longer"
+        )
 
 
 def _probe_doubts(one: CapabilityMeasures) -> Iterator[str]:
@@ -179,6 +197,20 @@ def _checks(record: RunRecord, parts: Parts) -> Iterator[Check]:
             expected=f"at most {objectives.sessions_lost_at_most}",
             observed=f"{parts.sessions_lost} of {len(parts.sessions)}",
             kept=parts.sessions_lost <= objectives.sessions_lost_at_most,
+        )
+    if objectives.users_carried_at_least is not None and parts.facts.growth is not None:
+        yield from _carried_check(objectives.users_carried_at_least, parts.facts.growth)
+
+
+def _carried_check(at_least: int, growth: GrowthFacts) -> Iterator[Check]:
+    kept = growth.users_carried >= at_least
+    if kept or growth.broke:
+        yield Check(
+            name="users carried",
+            source="objective",
+            expected=f"at least {at_least}",
+            observed=f"{growth.users_carried}" if growth.broke else f"at least {growth.users_carried}",
+            kept=kept,
         )
 
 

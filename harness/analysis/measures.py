@@ -46,6 +46,10 @@ DEFINITIONS: Mapping[str, str] = {
     "count as acknowledgements, so a database that did not come back shows.",
     "aborted": "The experiment's own condition for going too far was met: every fault was undone at once. The seconds "
     "from there to the end of the last outage are given.",
+    "users carried": "The largest number of people of whom, at the end of the step in which they came, at least the "
+    "experiment's share could work; 0 where too few could before anybody more had come. 'At least' where the limit was "
+    "not found: everybody had come, or a fault was undone before. Once growth has begun nothing else is measured but "
+    "acknowledged writes lost.",
     "targeted": "Served by a target of a fault when that fault was injected.",
     "recovered by design": "The capability was back, or the person worked again, before the undoing of the fault "
     "began.",
@@ -117,6 +121,16 @@ class Parts:
         return max(0.0, *(to_s(outage.end_ns - aborted_ns) for outage in self.outages), 0.0)
 
     @property
+    def users_carried(self) -> int | None:
+        """The largest number of people that the platform carried; None where nothing was grown."""
+        return None if self.facts.growth is None else self.facts.growth.users_carried
+
+    @property
+    def users_carried_is_limit(self) -> bool | None:
+        """Whether more were not carried; False: at least so many are; None where nothing was grown."""
+        return None if self.facts.growth is None else self.facts.growth.broke
+
+    @property
     def sessions_lost(self) -> int:
         """Sessions that did not work again."""
         return sum(row.outcome is SessionOutcome.LOST for row in self.sessions)
@@ -172,6 +186,8 @@ class Measures(Parts):
         plain: dict[str, Any] = {"schema": SCHEMA_VERSION, **_plain(self)}
         plain["outages"] = self.outage_rows()
         plain["abort_to_recovery_s"] = self.abort_to_recovery_s
+        plain["users_carried"] = self.users_carried
+        plain["users_carried_is_limit"] = self.users_carried_is_limit
         plain["worst_recovery"] = self.worst_recovery.value
         plain["people_recovery"] = self.people_recovery.value
         plain["people_by_recovery"] = _plain(self.people_by_recovery)

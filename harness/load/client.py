@@ -22,7 +22,7 @@ from harness.errors import PeerError, UsageError
 from harness.load.deadlines import DEADLINE_S, START_PROBE_DEADLINE_S
 from harness.load.people import People, Plan
 from harness.load.stdio import serve_stdio
-from harness.load.users import LoadEnvironment
+from harness.load.users import LoadEnvironment, WorkbenchUser
 
 __all__ = ["LoadClient", "ProbeProcess", "main"]
 
@@ -33,6 +33,9 @@ BALANCER = "balancer.csv"
 
 _ANSWER_S = 5.0
 _ENDS_AT_ONCE = 8
+#: A group that comes to grow the crowd is spread over this: all at one instant would measure how the hub stands a burst
+#: of log-ins, which no crowd is, instead of how many people it carries. A step takes 5 s at least.
+_GROUP_COMES_WITHIN_S = 2.0
 #: An operation in flight ends by its own deadline; the longest are no longer waited for once the run ends.
 _STOP_USERS_S = max(seconds for seconds in DEADLINE_S.values() if seconds < 60) + 5
 _STOP_PROBES_S = START_PROBE_DEADLINE_S + 5
@@ -92,7 +95,7 @@ class _Running:
 
 
 class LoadClient:
-    """Answers the harness: start, snapshot, stop."""
+    """Answers the harness: start, grow, snapshot, stop."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -120,6 +123,14 @@ class LoadClient:
         )
         # all at once: each waits for a turn of its own, where Locust would let them come in batches once a second
         running.runner.start(plan.users, spawn_rate=plan.users)
+        return {}
+
+    def grow(self, *, users: int) -> Mapping[str, Any]:
+        """Let so many more people come; returns at once."""
+        running = self._require()
+        running.people.invite(users, time.monotonic_ns(), _GROUP_COMES_WITHIN_S)
+        # exactly so many: a new target for `start` would also replace whoever gave up
+        running.runner.spawn_users({WorkbenchUser.__name__: users})
         return {}
 
     def snapshot(self) -> Mapping[str, Any]:
@@ -166,5 +177,5 @@ def main(folder: Path = Path("/data")) -> None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     client = LoadClient(folder)
-    serve_stdio({"start": client.start, "snapshot": client.snapshot, "stop": client.stop})
+    serve_stdio({"start": client.start, "grow": client.grow, "snapshot": client.snapshot, "stop": client.stop})
     client.end()

@@ -63,13 +63,23 @@ class PersonState(StrEnum):
 class Person:
     """One data scientist with one session."""
 
-    def __init__(self, index: int, plan: Plan, start_ns: int, record: Callable[[Operation], None], stop: Event) -> None:
+    def __init__(
+        self,
+        index: int,
+        plan: Plan,
+        record: Callable[[Operation], None],
+        stop: Event,
+        *,
+        start_ns: int,
+        arrival_ns: int,
+    ) -> None:
+        """`start_ns` anchors everybody's time grid; at `arrival_ns` this person comes."""
         self.name = f"{plan.prefix}user-{index:03d}"
         self.state = PersonState.STARTING
         self._record = record
         self._stop = stop
         self._save_every = plan.save_every
-        self._arrival_ns = start_ns + to_ns(plan.ramp_s * index / plan.users)
+        self.arrival_ns = arrival_ns
         phase_s = random.Random(f"{plan.seed}/{index}").random() * plan.beat_s  # noqa: S311 - reproducible, not secret
         self._grid = Grid(start_ns + to_ns(phase_s), to_ns(plan.beat_s))
         self._due_ns = 0
@@ -81,9 +91,9 @@ class Person:
 
     def arrive(self) -> None:
         """Wait for one's turn in the ramp, log in and start the session; as often as it takes."""
-        if not self._wait_until(self._arrival_ns):
+        if not self._wait_until(self.arrival_ns):
             return
-        due_ns = self._arrival_ns
+        due_ns = self.arrival_ns
 
         def log_in() -> bool:
             nonlocal due_ns
@@ -234,12 +244,34 @@ class People:
     """Everybody; Locust takes them one by one."""
 
     def __init__(self, plan: Plan, start_ns: int, record: Callable[[Operation], None], stop: Event) -> None:
-        self.everybody = tuple(Person(index, plan, start_ns, record, stop) for index in range(plan.users))
-        self._next = iter(self.everybody)
+        self._plan = plan
+        self._start_ns = start_ns
+        self._record = record
+        self._stop = stop
+        self._taken = 0
+        self.everybody: list[Person] = []
+        self.invite(plan.users, start_ns, plan.ramp_s)
+
+    def invite(self, users: int, from_ns: int, within_s: float) -> None:
+        """So many more are to come, on a grid from `from_ns` on."""
+        for place in range(users):
+            arrival_ns = from_ns + to_ns(within_s * place / users)
+            self.everybody.append(
+                Person(
+                    len(self.everybody),
+                    self._plan,
+                    self._record,
+                    self._stop,
+                    start_ns=self._start_ns,
+                    arrival_ns=arrival_ns,
+                )
+            )
 
     def next_person(self) -> Person:
-        """The next one who has not come yet."""
-        return next(self._next)
+        """The next one who has not been taken yet."""
+        person = self.everybody[self._taken]
+        self._taken += 1
+        return person
 
     def by_node(self) -> dict[str, int]:
         """How many work on which node."""

@@ -178,6 +178,8 @@ def _people(measures: Measures, console: Console) -> None:
     )
     console.print(Text(f"people recovered: {words.people_recovered(measures)}"))
     console.print(Text(f"logged in again {measures.logged_in_again} of {len(measures.sessions)} sessions"))
+    if carried := words.carried(measures):
+        console.print(Text(carried))
 
 
 def _writes(measures: Measures) -> Table:

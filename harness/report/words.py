@@ -6,15 +6,18 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from harness.analysis.growth import GrowthFacts
 from harness.analysis.measures import Measures
 from harness.analysis.outages import Outage
 from harness.analysis.writes import WriteMeasures
+from harness.core.history import GrowthEnd
 from harness.core.verdict import Check, Outcome
 from harness.core.words import Recovery, SessionOutcome, Store
 
 __all__ = [
     "NOT_MEASURED",
     "bounds",
+    "carried",
     "flatten",
     "judged",
     "longest",
@@ -72,6 +75,26 @@ def people_recovered(measures: Measures) -> str:
     """How many people came back how."""
     counts = measures.people_by_recovery.items()
     return ", ".join(f"{count} {recovered(recovery)}" for recovery, count in counts if count) or NOT_MEASURED
+
+
+def carried(measures: Measures) -> str:
+    """How many people the platform carried, as one line; empty where nothing was grown."""
+    growth = measures.facts.growth
+    if growth is None:
+        return ""
+    how = "carried" if growth.broke else "carried at least"
+    return f"{how} {growth.users_carried} people ({_growth_ended(growth)})"
+
+
+def _growth_ended(growth: GrowthFacts) -> str:
+    if growth.ended is GrowthEnd.NOT_BEGUN:
+        return f"only {growth.working} of {growth.users} could work when more were to come"
+    if growth.ended is GrowthEnd.NOT_CARRIED:
+        last = growth.steps[-1]
+        return f"at {last.users_after} only {last.working} of {last.users_after} could work"
+    if growth.ended is GrowthEnd.AT_MOST:
+        return "more did not come"
+    return "growth ended when a fault was undone" if growth.ended else "growth was cut short"
 
 
 def recovered(recovery: Recovery) -> str:

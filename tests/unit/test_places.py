@@ -99,7 +99,7 @@ def test_the_client_is_told_of_entrances_and_serving_nodes(monkeypatch: pytest.M
         told.update(args)
         return {}
 
-    monkeypatch.setattr("harness.runtime.fake._Client.call", call)
+    monkeypatch.setattr("harness.runtime.fake.FakeClient.call", call)
     stage = Stage(FakeRuntime(FakeClock(), topology()), topology(), "abcdef")
     stage.start(lambda _spec, _seconds: None)
     stage.start_load(users=3, beat_s=1, save_every=5, ramp_s=1, start_probe_every_s=5, seed=1)
