@@ -40,7 +40,8 @@ DEFINITIONS: Mapping[str, str] = {
     "undisturbed": "No failed operation.",
     "kept": "Failures, then the same kernel with its memory.",
     "restarted": "Works again, but the kernel's memory is gone.",
-    "lost": "Could not work again by the end of the observation; of writes: acknowledged, and missing afterwards.",
+    "lost": "Could not work again by the end of the observation; of writes: acknowledged, and missing afterwards; "
+    "where each node has homes of its own, missing on the node that served the person last.",
     "longest time without a database write": "In the window, between two acknowledgements in a row that the one writer "
     "got, which tries 20 times a second and comes again about once a second while it fails. The edges of the window "
     "count as acknowledgements, so a database that did not come back shows.",

@@ -229,6 +229,8 @@ def write_rows(writes: WriteMeasures) -> Iterator[tuple[str, list[str]]]:
     stores = writes.stores
     yield "acknowledged", [str(one.acknowledged) for one in stores]
     yield "lost", [counted(one.lost) for one in stores]
+    if any(one.lost_elsewhere for one in stores):
+        yield "of them on another node", [counted(one.lost_elsewhere) for one in stores]
     yield "duplicated", [counted(one.duplicated) for one in stores]
     yield "there without acknowledgement", [counted(one.unacknowledged_present) for one in stores]
     if any(one.store is Store.DATABASE for one in stores):

@@ -21,9 +21,9 @@ class FakeClient:
     """People and probes, worked out at the end from what the platform went through."""
 
     def __init__(
-        self, platform: FakePlatform, behaviour: Behaviour, folder: Path, saved: list[tuple[str, int]]
+        self, platform: FakePlatform, behaviour: Behaviour, folder: Path, saved: list[tuple[str, str, int]]
     ) -> None:
-        """`saved` is what is in the homes already."""
+        """`saved` is what is in the homes already: the node that wrote it, whose it is, and the value."""
         self._platform = platform
         self._behaviour = behaviour
         self._folder = folder
@@ -138,7 +138,7 @@ class FakeClient:
             if saving:
                 saves += 1
                 if works:
-                    self.saved.append((user, saves))
+                    self.saved.append((node, user, saves))
             elif works:
                 counter = found
             rows.append(

@@ -6,7 +6,7 @@ Times are seconds after the steady state was reached; `ns` turns them into the s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import pandas as pd
@@ -141,6 +141,11 @@ PROMISE = Promise(
     outage_at_most_s=15.0,
     why="the standby takes the lock",
 )
+
+
+def without_storage(run: RunRecord) -> RunRecord:
+    """The same on a topology in which each node has homes of its own."""
+    return replace(run, topology=replace(run.topology, storage=None))
 
 
 def topology(promise: Promise | None = PROMISE) -> Topology:
