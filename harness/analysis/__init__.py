@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness.analysis.availability import session_timeline, user_uptime
 from harness.analysis.checks_audit import audit_checks
 from harness.analysis.facts import read_facts
+from harness.analysis.gate import refused_without_fault
 from harness.analysis.growth import before_growth
 from harness.analysis.judge import judge
 from harness.analysis.measures import Measures, Parts
@@ -41,6 +42,7 @@ def analyse(record: RunRecord) -> Measures:
         user_uptime=user_uptime(operations, facts.window),
         timeline=session_timeline(sessions, facts.window),
         checks_audit=audit_checks(balancer_of(record), outages, facts),
+        without_fault=refused_without_fault(record, facts, probes),
     )
     return Measures(
         **vars(parts),

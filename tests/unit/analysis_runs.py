@@ -123,7 +123,8 @@ def history(
     extra: Sequence[tuple[float, EventKind, dict[str, Any]]] = (),
 ) -> History:
     entries: list[tuple[float, EventKind, dict[str, Any]]] = [(-20, EventKind.OPENED, {"schema": 1})]
-    entries.append((0, EventKind.STEADY, {"reached": steady, "reason": "" if steady else "log_in failed for 60 s"}))
+    reached = {"reached": steady, "seconds": 20, "working": 1 if steady else 0}
+    entries.append((0, EventKind.STEADY, {**reached, "reason": "" if steady else "log_in failed for 60 s"}))
     entries += [*faults, *extra]
     if drain is not None:
         entries.append((drain, EventKind.PHASE, {"name": "drain"}))
