@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness.analysis.availability import session_timeline, user_uptime
 from harness.analysis.checks_audit import audit_checks
 from harness.analysis.facts import read_facts
+from harness.analysis.gate import refused_without_fault
 from harness.analysis.growth import before_growth
 from harness.analysis.judge import judge
 from harness.analysis.measures import Measures, Parts
@@ -22,9 +23,9 @@ def analyse(record: RunRecord) -> Measures:
     facts = read_facts(record)
     operations, probes, saved = attribute(operations_of(record)), probes_of(record), saved_of(record)
     database_writes = database_writes_of(record)
-    saves = acknowledged_saves(operations, saved)
-    has_database = Role.DATABASE in record.topology.roles()
-    numbers = acknowledged_numbers(database_writes, saved) if has_database else None
+    roles = record.topology.roles()
+    saves = acknowledged_saves(operations, saved, shared_homes=Role.STORAGE in roles)
+    numbers = acknowledged_numbers(database_writes, saved) if Role.DATABASE in roles else None
     # every acknowledged write counts, also those of people who came later; for the rest the observation ends there
     operations, probes = (before_growth(rows, facts.growth) for rows in (operations, probes))
     read_back, steady_state_s = facts.readback_rows is not None, record.experiment.steady_state_s
@@ -41,6 +42,7 @@ def analyse(record: RunRecord) -> Measures:
         user_uptime=user_uptime(operations, facts.window),
         timeline=session_timeline(sessions, facts.window),
         checks_audit=audit_checks(balancer_of(record), outages, facts),
+        without_fault=refused_without_fault(record, facts, probes),
     )
     return Measures(
         **vars(parts),

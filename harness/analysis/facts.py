@@ -12,7 +12,7 @@ from harness.analysis.record import RunRecord
 from harness.core.clock import to_s
 from harness.core.history import Event, EventKind, FaultStep, GrowthStep, History
 
-__all__ = ["Facts", "FaultFacts", "Window", "read_facts"]
+__all__ = ["Facts", "FaultFacts", "GaveUp", "Window", "read_facts"]
 
 DRAIN = "drain"
 
@@ -61,11 +61,23 @@ class FaultFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GaveUp:
+    """The wait for the steady state was given up."""
+
+    t_ns: int
+    waited_s: float
+    working: int
+    """How many people worked then."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Facts:
     """Everything else in this package relies on these."""
 
     steady: bool
     steady_reason: str
+    gave_up: GaveUp | None
+    """None where the steady state was reached, or the run ended before."""
     window: Window | None
     """None where the steady state was not reached: then nothing can be measured."""
     faults: tuple[FaultFacts, ...]
@@ -104,6 +116,7 @@ def read_facts(record: RunRecord) -> Facts:
     return Facts(
         steady=steady is not None and bool(steady.data.get("reached")),
         steady_reason=str(steady.data.get("reason") or "") if steady else "the steady state was never looked for",
+        gave_up=_gave_up(steady),
         window=_window(history, steady),
         faults=_faults(record),
         errors=tuple(_error_text(event) for event in history.of(EventKind.ERROR)),
@@ -118,6 +131,12 @@ def read_facts(record: RunRecord) -> Facts:
 def _steady(history: History) -> Event | None:
     events = history.of(EventKind.STEADY)
     return next((event for event in events if event.data.get("reached")), events[-1] if events else None)
+
+
+def _gave_up(steady: Event | None) -> GaveUp | None:
+    if steady is None or steady.data.get("reached"):
+        return None
+    return GaveUp(t_ns=steady.t_ns, waited_s=float(steady.data["seconds"]), working=int(steady.data["working"]))
 
 
 def _window(history: History, steady: Event | None) -> Window | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.analysis.facts import Facts, FaultFacts
+from harness.analysis.gate import WithoutFault
 from harness.analysis.growth import GrowthFacts
 from harness.analysis.measures import Parts
-from harness.analysis.outages import CapabilityMeasures
+from harness.analysis.outages import SAMPLES_AT_LEAST, CapabilityMeasures
 from harness.analysis.record import RunRecord
 from harness.analysis.recoveries import worst as worst_of
 from harness.analysis.sessions import Disturbance
@@ -18,8 +19,6 @@ from harness.core.words import Capability, Recovery, SessionOutcome, Store
 
 __all__ = ["LATENESS_AT_MOST_S", "SAMPLES_AT_LEAST", "WRITES_AT_LEAST", "judge"]
 
-#: Below this the p99 of the steady state, and so the slow threshold, is no more than the slowest of a handful.
-SAMPLES_AT_LEAST = 20
 #: Starting a session costs the platform much, so its probes are few; three show it before, during and after a fault.
 START_SESSIONS_AT_LEAST = 3
 #: One second of the database's writer. With fewer acknowledged before the fault it did not really write.
@@ -56,6 +55,8 @@ def _doubts(record: RunRecord, parts: Parts) -> Iterator[str]:
     facts = parts.facts
     if facts.interrupted is not None:
         yield f"interrupted by {facts.interrupted}"
+    if parts.without_fault is not None:
+        return  # what was not measured after that is no doubt: a promise is broken
     if not facts.steady:
         yield f"the steady state was not reached: {facts.steady_reason or 'no reason recorded'}"
     elif facts.window is None:
@@ -180,6 +181,8 @@ def _write_doubts(parts: Parts) -> Iterator[str]:
 
 def _checks(record: RunRecord, parts: Parts) -> Iterator[Check]:
     """One for each promise and objective that there is a measurement for; what was not measured is a doubt instead."""
+    if parts.without_fault is not None:
+        yield _without_fault_check(parts.without_fault)
     if parts.facts.window is None:
         return
     promise = record.topology.promises.get(record.experiment.name)
@@ -212,6 +215,16 @@ def _carried_check(at_least: int, growth: GrowthFacts) -> Iterator[Check]:
             observed=f"{growth.users_carried}" if growth.broke else f"at least {growth.users_carried}",
             kept=kept,
         )
+
+
+def _without_fault_check(found: WithoutFault) -> Check:
+    return Check(
+        name="works without any fault",
+        source="promise",
+        expected="everybody works before anything is broken",
+        observed=found.observed,
+        kept=False,
+    )
 
 
 def _abort_check(abort_when: AbortWhen, parts: Parts) -> Check:

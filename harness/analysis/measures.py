@@ -10,6 +10,7 @@ from typing import Any
 from harness.analysis.availability import Timeline, UserUptime
 from harness.analysis.checks_audit import ChecksAudit
 from harness.analysis.facts import Facts
+from harness.analysis.gate import WithoutFault
 from harness.analysis.outages import CapabilityMeasures, Outage
 from harness.analysis.recoveries import worst
 from harness.analysis.sessions import SessionCount, SessionRow, count_recoveries
@@ -31,6 +32,9 @@ DEFINITIONS: Mapping[str, str] = {
     "overlap are one, from the earliest start to the latest end.",
     "outage of people": "The longest disturbance of any session that no repair ended, with the person's own way back "
     "to work in it. It has no bounds: it is as coarse as the beat at which people work.",
+    "works without any fault": "Everybody works before anything is broken. Broken where something is promised, the "
+    "steady state was not reached, and in the last 30 s of waiting for it the platform answered at least 10% of the "
+    "probes of a capability with a refusal. Missed deadlines and broken connections don't count.",
     "availability": "1 - sum of a capability's outages / length of the observation window. Measured in this window "
     "under this fault; not a projection for a year.",
     "user-uptime": "Sum of the users' up time / sum of their up and down time; a user is down from the send of the "
@@ -40,7 +44,8 @@ DEFINITIONS: Mapping[str, str] = {
     "undisturbed": "No failed operation.",
     "kept": "Failures, then the same kernel with its memory.",
     "restarted": "Works again, but the kernel's memory is gone.",
-    "lost": "Could not work again by the end of the observation; of writes: acknowledged, and missing afterwards.",
+    "lost": "Could not work again by the end of the observation; of writes: acknowledged, and missing afterwards; "
+    "where each node has homes of its own, missing on the node that served the person last.",
     "longest time without a database write": "In the window, between two acknowledgements in a row that the one writer "
     "got, which tries 20 times a second and comes again about once a second while it fails. The edges of the window "
     "count as acknowledgements, so a database that did not come back shows.",
@@ -85,6 +90,9 @@ class Parts:
     timeline: Timeline | None
     checks_audit: ChecksAudit
     """What the balancers believed about the nodes; empty where none was asked."""
+    without_fault: WithoutFault | None
+    """What the platform refused before anything was broken, so that a promise is broken without any fault; None where
+    it did not, or nothing was promised."""
 
     @property
     def outages(self) -> tuple[Outage, ...]:

@@ -32,6 +32,7 @@ from harness.core.clock import NS_PER_S, to_ns, to_s
 from harness.core.words import Capability, Recovery
 
 __all__ = [
+    "SAMPLES_AT_LEAST",
     "SLOW_AT_LEAST_NS",
     "SLOW_FACTOR",
     "CapabilityMeasures",
@@ -46,6 +47,8 @@ __all__ = [
 
 Ints = npt.NDArray[np.int64]
 
+#: Below this the p99 of the steady state, and so the slow threshold, is no more than the slowest of a handful.
+SAMPLES_AT_LEAST = 20
 #: A success is slow above this many times the p99 latency of the steady state. The estimator needs a threshold above
 #: the p99 plus the time a queue takes to drain; against stalls of known length (0.25 to 3 s) 4 was enough.
 SLOW_FACTOR = 4

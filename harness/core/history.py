@@ -42,7 +42,7 @@ class EventKind(StrEnum):
     CLOCK = "clock"  # offset_ns, round_trip_ns: events before this one are stamped with the harness's own clock
     PHASE = "phase"  # name: one of Phase
     READY = "ready"  # container, role, seconds
-    STEADY = "steady"  # reached: bool, seconds, reason
+    STEADY = "steady"  # reached: bool, seconds, working: how many people work, reason
     FAULT = "fault"  # index, fault, target, targets, step: FaultStep, before_ns, after_ns, ok, evidence or message
     ROWS = "rows"  # name, rows, sha256 of the Parquet file
     READBACK = "readback"  # users: number of homes with values, rows: number of values, stores: by `Store`

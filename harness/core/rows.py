@@ -105,6 +105,8 @@ class SavedValue:
     value: int
     store: str = Store.HOME.value
     """One of `Store`."""
+    place: str = ""
+    """The container in which it was found: the server of the homes, a node with a disk of its own, the primary."""
 
 
 @dataclass(frozen=True)

@@ -121,6 +121,9 @@ def plain_sentence(measures: Measures) -> str:
         return "The harness broke during this run, so it says nothing about the platform."
     if outcome is Outcome.INCONCLUSIVE:
         return f"This run proves nothing yet: {measures.verdict.reasons[0]}."
+    if measures.without_fault is not None:
+        whom = "Not everybody could work" if measures.without_fault.missing else "Not everything worked"
+        return f"{whom} even before anything was broken: {measures.without_fault.observed}."
     return f"{_platform(measures)}; {_people(measures)}; {_writes(measures)}."
 
 
@@ -131,6 +134,8 @@ def unprotected(measures: Measures) -> list[str]:
     """
     if measures.verdict.outcome not in (Outcome.PASS, Outcome.FAIL):
         return []
+    if measures.without_fault is not None:
+        return [f"no fault was needed: {measures.without_fault.observed}"]
     return list(_losses(measures))
 
 
@@ -229,6 +234,8 @@ def write_rows(writes: WriteMeasures) -> Iterator[tuple[str, list[str]]]:
     stores = writes.stores
     yield "acknowledged", [str(one.acknowledged) for one in stores]
     yield "lost", [counted(one.lost) for one in stores]
+    if any(one.lost_elsewhere for one in stores):
+        yield "of them on another node", [counted(one.lost_elsewhere) for one in stores]
     yield "duplicated", [counted(one.duplicated) for one in stores]
     yield "there without acknowledgement", [counted(one.unacknowledged_present) for one in stores]
     if any(one.store is Store.DATABASE for one in stores):

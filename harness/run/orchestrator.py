@@ -204,23 +204,19 @@ class Orchestrator:
         working_since_ns: int | None = None
         while True:
             snapshot = self._snapshot(client)
-            now_ns = snapshot["t_ns"]
             missing = not_steady(snapshot, users, needed_s, working_since_ns)
-            if snapshot["users"].get("working", 0) < users:
+            if (working := snapshot["users"].get("working", 0)) < users:
                 working_since_ns = None
             elif working_since_ns is None:
-                working_since_ns = now_ns
-            if not missing:
-                self._history.append(
-                    EventKind.STEADY,
-                    {"reached": True, "seconds": to_s(self._clock.now_ns() - start_ns), "reason": ""},
-                )
-                return True
-            if to_s(self._clock.now_ns() - start_ns) > limit_s:
-                reason = f"not steady after {limit_s:.0f} s: {missing}"
-                self._history.append(EventKind.STEADY, {"reached": False, "seconds": limit_s, "reason": reason})
-                self._watcher.note(reason)
-                return False
+                working_since_ns = snapshot["t_ns"]
+            seconds = to_s(self._clock.now_ns() - start_ns)
+            if not missing or seconds > limit_s:
+                reason = f"not steady after {limit_s:.0f} s: {missing}" if missing else ""
+                reached = {"reached": not missing, "seconds": seconds, "working": working, "reason": reason}
+                self._history.append(EventKind.STEADY, reached)
+                if missing:
+                    self._watcher.note(reason)
+                return not missing
             self._sleep(_POLL_S)
 
     def _carry_out(self, deployment: Deployment, act: Act) -> bool:

@@ -21,9 +21,9 @@ class FakeClient:
     """People and probes, worked out at the end from what the platform went through."""
 
     def __init__(
-        self, platform: FakePlatform, behaviour: Behaviour, folder: Path, saved: list[tuple[str, int]]
+        self, platform: FakePlatform, behaviour: Behaviour, folder: Path, saved: list[tuple[str, str, int]]
     ) -> None:
-        """`saved` is what is in the homes already."""
+        """`saved` is what is in the homes already: the node that wrote it, whose it is, and the value."""
         self._platform = platform
         self._behaviour = behaviour
         self._folder = folder
@@ -53,6 +53,8 @@ class FakeClient:
         """Whether a person's session works: somebody serves, for long enough to have started a session there."""
         since_ns = self._platform.serving_since(t_ns)
         pause_s = 0.0 if since_ns < self._start_ns else self._behaviour.restart_s
+        if not self._behaviour.steady:
+            return False
         return self._platform.active_at(t_ns) != "" and t_ns >= since_ns + to_ns(pause_s)
 
     def _carried(self, index: int) -> bool:
@@ -65,7 +67,7 @@ class FakeClient:
         return carries is not None and sum(came_ns <= t_ns for came_ns in self._arrivals_ns) > carries
 
     def _snapshot(self, now_ns: int) -> Mapping[str, Any]:
-        works = self._behaviour.steady and self._working(now_ns)
+        works = self._working(now_ns)
         users = len(self._arrivals_ns)
         working = sum(map(self._carried, range(users))) if works else 0
         good = {"samples": 9, "good_since_ns": self._start_ns if works else None, "last_ok": works, "last_detail": ""}
@@ -138,7 +140,7 @@ class FakeClient:
             if saving:
                 saves += 1
                 if works:
-                    self.saved.append((user, saves))
+                    self.saved.append((node, user, saves))
             elif works:
                 counter = found
             rows.append(
@@ -155,7 +157,7 @@ class FakeClient:
                     rung="",
                     expected=expected,
                     found=found,
-                    detail="" if works else "refused",
+                    detail="" if works else self._behaviour.refusal,
                 )
             )
             due_ns += beat_ns
@@ -170,7 +172,7 @@ class FakeClient:
                 ok = ok and not self._overloaded(due_ns)
                 answered_ns = due_ns + to_ns(self._behaviour.latency_s)
                 node = self._platform.active_at(due_ns)
-                detail, via = "" if ok else "refused", "0" if needs_session else ""
+                detail, via = "" if ok else self._behaviour.refusal, "0" if needs_session else ""
                 samples.append(ProbeSample(capability.value, due_ns, due_ns, answered_ns, int(ok), node, detail, via))
         return samples
 

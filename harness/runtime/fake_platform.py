@@ -33,7 +33,9 @@ class Behaviour:
     never_ready: str = ""
     """The name of a container that never gets ready."""
     steady: bool = True
-    """Whether people ever work."""
+    """Whether people ever work; if not, whatever needs a session fails."""
+    refusal: str = "refused"
+    """What is said of an operation or probe that failed."""
     carries: int | None = None
     """How many people the platform carries: whoever comes beyond that never works, and every probe fails from then on.
     None: as many as come."""

@@ -6,7 +6,7 @@ Times are seconds after the steady state was reached; `ns` turns them into the s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import pandas as pd
@@ -123,7 +123,8 @@ def history(
     extra: Sequence[tuple[float, EventKind, dict[str, Any]]] = (),
 ) -> History:
     entries: list[tuple[float, EventKind, dict[str, Any]]] = [(-20, EventKind.OPENED, {"schema": 1})]
-    entries.append((0, EventKind.STEADY, {"reached": steady, "reason": "" if steady else "log_in failed for 60 s"}))
+    reached = {"reached": steady, "seconds": 20, "working": 1 if steady else 0}
+    entries.append((0, EventKind.STEADY, {**reached, "reason": "" if steady else "log_in failed for 60 s"}))
     entries += [*faults, *extra]
     if drain is not None:
         entries.append((drain, EventKind.PHASE, {"name": "drain"}))
@@ -141,6 +142,11 @@ PROMISE = Promise(
     outage_at_most_s=15.0,
     why="the standby takes the lock",
 )
+
+
+def without_storage(run: RunRecord) -> RunRecord:
+    """The same on a topology in which each node has homes of its own."""
+    return replace(run, topology=replace(run.topology, storage=None))
 
 
 def topology(promise: Promise | None = PROMISE) -> Topology:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -233,6 +234,44 @@ def test_no_steady_state_is_inconclusive_and_nothing_is_broken(run: Run) -> None
     assert result.outcome is Outcome.INCONCLUSIVE
     assert result.steps() == []
     assert any("0 of 12 people work" in reason for reason in result.measures.verdict.reasons)
+
+
+def test_a_platform_that_refuses_people_without_any_fault_fails(run: Run) -> None:
+    result = run(Behaviour(steady=False, refusal="WebSocketBadStatusException: 403"))
+    assert result.outcome is Outcome.FAIL, result.measures.verdict.reasons
+    assert result.steps() == []
+    (check,) = result.measures.verdict.checks
+    assert (check.name, check.kept) == ("works without any fault", False)
+    assert re.fullmatch(
+        r"0 of 12 people worked after 1\d\d s; \w+ refused (\d+) of \1 times in the last 30 s, most often "
+        r"`WebSocketBadStatusException: 403`",
+        check.observed,
+    )
+
+
+def test_the_history_says_how_many_people_worked_when_the_wait_for_the_steady_state_ended(run: Run) -> None:
+    for behaviour, reached, working in ((Behaviour(), True, 12), (Behaviour(carries=5), False, 5)):
+        (event,) = read_history(run(behaviour).folder.history).of(EventKind.STEADY)
+        assert (event.data["reached"], event.data["working"]) == (reached, working)
+        assert event.data["seconds"] > 0
+
+
+def test_homes_on_each_nodes_own_disk_are_read_there_and_what_a_person_left_behind_is_lost(
+    run: Run, topology: Topology
+) -> None:
+    """The simulated standby takes over without the homes of the node that died."""
+    result = run(on=replace(topology, storage=None))
+    saved = RunFolder.existing(result.folder.path).load().saved
+    homes = saved[saved["store"] == Store.HOME.value]
+    assert set(homes["place"]) == {"workbench-0", "workbench-1"}
+    assert set(saved[saved["store"] == Store.DATABASE.value]["place"]) == {"database"}
+    found = result.measures.writes.of(Store.HOME)
+    assert found is not None
+    assert found.lost == found.lost_elsewhere == (homes["place"] == "workbench-0").sum() > 0
+    assert result.outcome is Outcome.FAIL
+    with_storage = run()
+    record = RunFolder.existing(with_storage.folder.path).load().saved
+    assert set(record[record["store"] == Store.HOME.value]["place"]) == {"storage"}
 
 
 def test_a_container_that_never_gets_ready_is_an_error_with_its_log(run: Run) -> None:
