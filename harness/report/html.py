@@ -40,6 +40,7 @@ def render_html(measures: Measures) -> str:
         m=measures,
         title=words.title(measures),
         sentence=words.plain_sentence(measures),
+        known_broken=words.known_broken(measures),
         sessions=worst_first[:SESSIONS_SHOWN],
         sessions_hidden=max(0, len(worst_first) - SESSIONS_SHOWN),
         versions=list(words.flatten(measures.run)),

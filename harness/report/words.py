@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.analysis.measures import Measures
 from harness.analysis.outages import Outage
+from harness.analysis.standing import Standing, standing
 from harness.core.verdict import Check, Outcome
 from harness.core.words import Recovery, SessionOutcome
 
@@ -16,6 +17,7 @@ __all__ = [
     "bounds",
     "flatten",
     "judged",
+    "known_broken",
     "longest",
     "milliseconds",
     "percent",
@@ -82,6 +84,18 @@ def plain_sentence(measures: Measures) -> str:
     if outcome is Outcome.INCONCLUSIVE:
         return f"This run proves nothing yet: {measures.verdict.reasons[0]}."
     return f"{_platform(measures)}; {_people(measures)}; {_writes(measures)}."
+
+
+def known_broken(measures: Measures) -> str:
+    """What the topology's file says of a promise that does not hold, beside what became of it; empty where it says
+    nothing."""
+    why = " ".join(measures.known_broken.split())
+    if not why:
+        return ""
+    return {
+        Standing.KNOWN_BROKEN: f"known broken: {why}",
+        Standing.MENDED: f"expected to break, but the promise was kept: take it out of known_broken? It says: {why}",
+    }.get(standing(measures.verdict, why), f"expected to break, but this run proves nothing: {why}")
 
 
 def unprotected(measures: Measures) -> list[str]:

@@ -22,24 +22,36 @@ class Chosen:
     topology: Topology
     experiments: Sequence[Experiment]
     not_applicable: Sequence[SuiteEntry]
+    names: Sequence[str] = ()
+    """Of all experiments that were asked for, in that order."""
 
 
 def choose(
-    catalog: Catalog, topology: str, words: str, rules: Mapping[str, FaultRules], *, users: int | None = None
+    catalog: Catalog,
+    topology: str,
+    words: str,
+    rules: Mapping[str, FaultRules],
+    *,
+    users: int | None = None,
+    lenient: bool = False,
 ) -> Chosen:
     """Load and check everything that `words` (`suite`, `all`, names or paths with commas between) means.
 
-    Of a suite, what the topology has nothing for is set aside; what was asked for by its name must apply. `users`
-    replaces each experiment's number of people. Raises `UsageError`, of which `SpecError` is one.
+    Of a suite, what the topology has nothing for is set aside; what was asked for by its name must apply, unless
+    `lenient` says that it was asked for on several topologies. `users` replaces each experiment's number of people.
+
+    Raises `UsageError`, of which `SpecError` is one.
     """
     topology_path = catalog.topology_path(topology)
     the_topology = load_topology(topology_path)
     chosen: list[Experiment] = []
     set_aside: list[SuiteEntry] = []
+    names: list[str] = []
     for name in chosen_experiments(words, catalog.experiments):
         path = catalog.experiment_path(name)
         experiment = load_experiment(path, rules)
-        reason = why_not_applicable(the_topology, experiment, rules) if words in (SUITE, ALL) else ""
+        names.append(experiment.name)
+        reason = why_not_applicable(the_topology, experiment, rules) if lenient or words in (SUITE, ALL) else ""
         if reason:
             set_aside.append(SuiteEntry(experiment.name, why_not=f"not applicable: {reason}", applicable=False))
             continue
@@ -48,4 +60,4 @@ def choose(
             experiment = replace(experiment, load=replace(experiment.load, users=users))
         chosen.append(experiment)
     check_promises(the_topology, topology_path, [*catalog.experiments(), *(one.name for one in chosen)])
-    return Chosen(the_topology, chosen, set_aside)
+    return Chosen(the_topology, chosen, set_aside, names)

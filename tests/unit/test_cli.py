@@ -199,6 +199,29 @@ def test_the_doctor_tells_what_is_left_of_faults_and_on_the_host(
     assert "left on the host: bridge br-0123456789ab" in out
 
 
+def test_the_list_marks_topologies_with_promises_that_are_known_to_be_broken(
+    harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "topologies").mkdir()
+    known = "known_broken:\n  node-kill: the standby never takes over\n"
+    (tmp_path / "topologies/old.yaml").write_text(GOOD_TOPOLOGY + known)
+    (tmp_path / "topologies/sound.yaml").write_text(GOOD_TOPOLOGY)
+    monkeypatch.chdir(tmp_path)
+    lines = harness("list")[1].splitlines()
+    assert [line.endswith("[known broken: node-kill]") for line in lines[1:3]] == [True, False]
+    assert "known broken: node-kill: the standby never takes over" in harness("list", "--explain")[1]
+
+
+def test_a_matrix_is_checked_and_listed_before_anything_starts(harness: Harness) -> None:
+    code, out, _ = harness("matrix", "all", "suite", "--dry-run")
+    assert code == 0
+    assert "nothing was started" in out
+    for name in Catalog(ROOT).topologies():
+        assert f"\n{name}\n" in out
+    assert harness("matrix", "active-pasive")[0] == 64
+    assert harness("matrix", "--users", "0")[0] == 64
+
+
 def test_the_module_is_the_command() -> None:
     done = subprocess.run([sys.executable, "-m", "harness", "--help"], capture_output=True, text=True, check=True)
     assert "doctor" in done.stdout
