@@ -7,9 +7,7 @@ Heavy packages are imported inside the commands, so that `--help` answers at onc
 from __future__ import annotations
 
 import sys
-import textwrap
 import traceback
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -202,6 +200,7 @@ def list_(
 ) -> int:
     """List the topologies and experiments of the catalogue, or the faults."""
     from harness.faults.registry import FAULTS, RULES
+    from harness.report.listing import described
     from harness.spec.loader import load_experiment, load_topology
 
     catalog = _catalog()
@@ -212,11 +211,13 @@ def list_(
     _say("topologies")
     for name in catalog.topologies():
         topology = load_topology(catalog.topology_path(name))
-        _describe(name, topology.description, "", explain, topology.known_broken)
+        for line in described(name, topology.description, known_broken=topology.known_broken, explain=explain):
+            _say(line)
     _say("experiments")
     for name in catalog.experiments():
         experiment = load_experiment(catalog.experiment_path(name), RULES)
-        _describe(name, experiment.description, experiment.source, explain)
+        for line in described(name, experiment.description, source=experiment.source, explain=explain):
+            _say(line)
     return 0
 
 
@@ -235,6 +236,37 @@ def validate(
     _say(
         f"valid: {', '.join(names)} with {', '.join(catalog.experiments() if experiments == 'all' else [experiments])}"
     )
+    return 0
+
+
+@app.command()
+def draw(
+    topology: TopologyArgument,
+    format_: Annotated[str, typer.Option("--format", help="mermaid (for Markdown) or svg.")] = "mermaid",
+) -> int:
+    """Print a picture of TOPOLOGY: who talks to whom, by which protocol, with which health check."""
+    from harness.report.mermaid import render_mermaid
+    from harness.report.svg import render_svg
+    from harness.run.paper import paper_picture
+    from harness.spec.loader import load_topology
+
+    formats = {"mermaid": render_mermaid, "svg": render_svg}
+    if format_ not in formats:
+        raise UsageError(f"--format {format_}: there is no such format", hint=f"one of: {', '.join(formats)}")
+    the_topology = load_topology(_catalog().topology_path(topology))
+    typer.echo(formats[format_](paper_picture(the_topology)), nl=False)
+    return 0
+
+
+@app.command()
+def schema(
+    folder: Annotated[Path | None, typer.Option(help="Instead of the checkout: write docs/schema below it.")] = None,
+) -> int:
+    """Write the JSON Schemas of topology and experiment files, which editors complete and check with."""
+    from harness.run.documents import schemas, write
+
+    for path in write(folder or _catalog().root, schemas()):
+        _say(f"written: {path}")
     return 0
 
 
@@ -355,22 +387,3 @@ def _choose(catalog: Catalog, topology: str, experiments: str, users: int | None
     from harness.run.choice import choose
 
     return choose(catalog, topology, experiments, RULES, users=_people(users))
-
-
-def _describe(
-    name: str, description: str, source: str, explain: bool, known_broken: Mapping[str, str] | None = None
-) -> None:
-    known = known_broken or {}
-    if not explain:
-        mark = f" [known broken: {', '.join(known)}]" if known else ""
-        _say(f"  {name:24} {_first_sentence(description)}{mark}")
-        return
-    _say(f"  {name}")
-    broken = [f"known broken: {experiment}: {why}" for experiment, why in known.items()]
-    for text in (description, f"source: {source}" if source else "", *broken):
-        if text:
-            _say(textwrap.fill(" ".join(text.split()), PLAIN_WIDTH, initial_indent="    ", subsequent_indent="    "))
-
-
-def _first_sentence(text: str) -> str:
-    return " ".join(text.split()).split(". ")[0].rstrip(".")

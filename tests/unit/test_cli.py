@@ -222,6 +222,27 @@ def test_a_matrix_is_checked_and_listed_before_anything_starts(harness: Harness)
     assert harness("matrix", "--users", "0")[0] == 64
 
 
+def test_draw_prints_a_picture(harness: Harness) -> None:
+    code, out, _ = harness("draw", "active-passive")
+    assert code == 0
+    assert out.startswith("flowchart LR\n")
+    code, out, _ = harness("draw", "active-passive", "--format", "svg")
+    assert code == 0
+    assert out.startswith("<svg ")
+    code, _, error = harness("draw", "active-passive", "--format", "png")
+    assert code == 64
+    assert "one of: mermaid, svg" in error
+
+
+def test_schema_writes_both_schemas(harness: Harness, tmp_path: Path) -> None:
+    code, out, _ = harness("schema", "--folder", str(tmp_path))
+    assert code == 0
+    for kind in ("topology", "experiment"):
+        path = f"docs/schema/{kind}.schema.json"
+        assert path in out
+        assert (tmp_path / path).read_text() == (ROOT / path).read_text()
+
+
 def test_the_module_is_the_command() -> None:
     done = subprocess.run([sys.executable, "-m", "harness", "--help"], capture_output=True, text=True, check=True)
     assert "doctor" in done.stdout
