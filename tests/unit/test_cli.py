@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from harness import cli
+from harness.analysis.standing import Cell
 from harness.core.topology import Topology
 from harness.core.words import Role
 from harness.errors import EngineUnavailable
+from harness.run.matrix import Matrix
 from harness.runtime.janitor import Remains
 from harness.spec import Catalog
 
@@ -220,6 +222,28 @@ def test_a_matrix_is_checked_and_listed_before_anything_starts(harness: Harness)
         assert f"\n{name}\n" in out
     assert harness("matrix", "active-pasive")[0] == 64
     assert harness("matrix", "--users", "0")[0] == 64
+
+
+def test_a_matrix_is_shown_and_its_standing_is_the_exit_code(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def run_matrix(**how: Any) -> Matrix:
+        asked.update(how)
+        cell = Cell(topology="active-passive", experiment="node-kill", promise=None, why_not="not run: interrupted")
+        return Matrix([cell], tmp_path / "matrix.json")
+
+    monkeypatch.setattr("harness.cli._runtime", lambda: "the engine")
+    monkeypatch.setattr("harness.run.matrix.run_matrix", run_matrix)
+    argv = ["active-passive", "node-kill", "--users", "3", "--seed", "5", "--results", str(tmp_path)]
+    code, out, _ = harness("matrix", *argv)
+    assert code == 2
+    assert "1 cells: 1 no proof; exit code 2" in out
+    assert f"matrix: {tmp_path}/matrix.json" in out
+    assert (asked["runtime"], asked["seed"], asked["results"]) == ("the engine", 5, tmp_path)
+    assert [one.load.users for row in asked["rows"] for one in row.experiments] == [3]
+    assert asked["argv"] == ["harness", "matrix", *argv]
 
 
 def test_draw_prints_a_picture(harness: Harness) -> None:
