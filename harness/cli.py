@@ -69,6 +69,7 @@ def run(
         return 0
 
     from harness.report.terminal import render, render_suite, render_unprotected
+    from harness.run.choice import that_fit
     from harness.run.experiment import command_line, run_suite
     from harness.run.live import LiveWatcher
     from harness.run.suite import overall, write_suite
@@ -76,6 +77,7 @@ def run(
     console = _console()
     runtime = _runtime()
     root = results or catalog.root / "results"
+    chosen = that_fit(chosen, runtime.describe())
     with LiveWatcher(console) as watcher:
         entries = run_suite(
             runtime=runtime,

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from harness.analysis.growth import GrowthFacts, read_growth
 from harness.analysis.record import RunRecord
 from harness.core.clock import to_s
-from harness.core.history import Event, EventKind, FaultStep, History
+from harness.core.history import Event, EventKind, FaultStep, GrowthStep, History
 
 __all__ = ["Facts", "FaultFacts", "Window", "read_facts"]
 
@@ -76,6 +77,8 @@ class Facts:
     aborted_why: str
     readback_rows: int | None
     """Number of values the reader says it found; None where the homes were not read back."""
+    growth: GrowthFacts | None = None
+    """None where none was asked for, or the run ended before it."""
 
     @property
     def first_inject_ns(self) -> int | None:
@@ -108,6 +111,7 @@ def read_facts(record: RunRecord) -> Facts:
         aborted_ns=aborts[0].t_ns if aborts else None,
         aborted_why=str(aborts[0].data.get("why") or "") if aborts else "",
         readback_rows=int(readbacks[-1].data.get("rows", 0)) if readbacks else None,
+        growth=read_growth(history),
     )
 
 
@@ -117,7 +121,7 @@ def _steady(history: History) -> Event | None:
 
 
 def _window(history: History, steady: Event | None) -> Window | None:
-    """From the steady state to the drain.
+    """From the steady state to the drain, or to where growth begins: from there on people are overloaded on purpose.
 
     A run that broke before it could drain ends with what broke it: what comes after is tear-down, not availability.
     """
@@ -126,6 +130,7 @@ def _window(history: History, steady: Event | None) -> Window | None:
     later = [event for event in history.events if event.seq > steady.seq]
     ends = [event for event in later if event.kind is EventKind.PHASE and event.data.get("name") == DRAIN]
     ends += [event for event in later if event.kind in (EventKind.INTERRUPTED, EventKind.ERROR)]
+    ends += [e for e in later if e.kind is EventKind.GREW and e.data.get("step") == GrowthStep.BEGIN]
     end_ns = min((event.t_ns for event in ends), default=max((event.t_ns for event in later), default=steady.t_ns))
     return Window(start_ns=steady.t_ns, end_ns=end_ns) if end_ns > steady.t_ns else None
 

@@ -10,12 +10,10 @@ import pandas as pd
 
 from harness.core.experiment import Experiment
 from harness.core.history import History
-from harness.core.rows import Operation, ProbeSample, SavedValue
+from harness.core.rows import BalancerView, DatabaseWrite, Operation, ProbeSample, RowType, SavedValue
 from harness.core.topology import Topology
 
-__all__ = ["RunRecord", "operations_of", "probes_of", "saved_of"]
-
-RowType = type[Operation] | type[ProbeSample] | type[SavedValue]
+__all__ = ["RunRecord", "balancer_of", "database_writes_of", "operations_of", "probes_of", "saved_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +27,12 @@ class RunRecord:
     """One row for each `Operation` of a user."""
     probes: pd.DataFrame
     """One row for each `ProbeSample`."""
+    database_writes: pd.DataFrame
+    """One row for each `DatabaseWrite`; none where the topology has no database."""
     saved: pd.DataFrame
     """One row for each `SavedValue` that was read back after the run."""
+    balancer: pd.DataFrame
+    """One row for each `BalancerView`; none in a topology without a balancer."""
     run: Mapping[str, Any]
     """`run.json`: versions, machine, seed; shown in reports, never judged."""
 
@@ -49,9 +51,25 @@ def probes_of(record: RunRecord) -> pd.DataFrame:
     )
 
 
+def database_writes_of(record: RunRecord) -> pd.DataFrame:
+    """The attempts to write into the database with exact types, in the order in which they were sent."""
+    return _typed(record.database_writes, DatabaseWrite).sort_values(
+        ["writer", "send_ns", "end_ns", "seq"], kind="stable", ignore_index=True
+    )
+
+
+def balancer_of(record: RunRecord) -> pd.DataFrame:
+    """What the balancers said with exact types, in the order in which each was asked."""
+    return _typed(record.balancer, BalancerView).sort_values(
+        ["balancer", "send_ns", "end_ns", "seq"], kind="stable", ignore_index=True
+    )
+
+
 def saved_of(record: RunRecord) -> pd.DataFrame:
     """The values read back with exact types."""
-    return _typed(record.saved, SavedValue).sort_values(["user", "value", "seq"], kind="stable", ignore_index=True)
+    return _typed(record.saved, SavedValue).sort_values(
+        ["store", "user", "value", "seq"], kind="stable", ignore_index=True
+    )
 
 
 def _typed(frame: pd.DataFrame, row_type: RowType) -> pd.DataFrame:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from typing import Final
 
-from harness.components import patroni, postgresql
-from harness.core.products import Patroni
+from harness.components import etcd, patroni, postgresql
+from harness.components.base import DATABASE_HOST, DATABASE_PROXY_HOST
+from harness.core.products import Patroni, PostgresServer
 from harness.core.specs import NodeContext
 from harness.core.topology import Topology
 
-__all__ = ["environment", "files", "gate", "gates", "url"]
+__all__ = ["chosen", "cluster", "direct_url", "files", "gate", "gates", "limits", "url"]
 
 #: On the node's own disk, which outlives the death of the machine.
 _FILE: Final = "sqlite:////srv/hub/jupyterhub.sqlite"
+
+
+def chosen(topology: Topology) -> PostgresServer | None:
+    """What was chosen for its servers; None in a topology without a database."""
+    return topology.database
 
 
 def url(topology: Topology, context: NodeContext, node: int) -> str:
@@ -29,22 +35,41 @@ def url(topology: Topology, context: NodeContext, node: int) -> str:
     return postgresql.url(topology, context, node, name)
 
 
-def environment(topology: Topology) -> dict[str, str]:
-    """The client's side of the limits by which a connection to a server that is gone is given up."""
-    database = topology.database
-    if database is None:
-        return {}
+def files(topology: Topology, context: NodeContext) -> dict[str, str]:
+    """What a node needs besides: the configuration of its own HAProxy towards the servers, if it has one."""
+    return patroni.node_files(topology, context) if isinstance(topology.database, Patroni) else {}
+
+
+def cluster(topology: Topology) -> tuple[str, ...]:
+    """All that a clustered database talks to among itself: servers, and their memory of who is primary."""
+    if isinstance(topology.database, Patroni):
+        return (*patroni.names(topology), *etcd.names(topology.database.etcd_nodes))
+    return postgresql.names(topology) if topology.database else ()
+
+
+def direct_url(topology: Topology, context: NodeContext) -> str:
+    """How the load client reaches the database: by address, past every link; holds the password.
+
+    Where no machine leads to the primary it is told of all servers, and libpq looks for the one that takes writes.
+    """
+    hosts, query = [DATABASE_HOST], ""
+    if isinstance(topology.database, Patroni):
+        hosts = [DATABASE_PROXY_HOST]
+        if topology.database.proxy == "per-node":
+            hosts = [DATABASE_HOST + index for index in range(topology.database.nodes)]
+            query = "?target_session_attrs=read-write"
+    servers = ",".join(f"{context.address(host)}:{postgresql.PORTS[0]}" for host in hosts)
+    return f"postgresql://{postgresql.USER}:{context.secrets['DB_PASSWORD']}@{servers}/{postgresql.DATABASE}{query}"
+
+
+def limits(database: PostgresServer) -> dict[str, str]:
+    """The environment that tells a client of the database how soon to give up a connection."""
     return {
         "DB_KEEPALIVES_IDLE_S": str(database.keepalives_idle_s),
         "DB_KEEPALIVES_INTERVAL_S": str(database.keepalives_interval_s),
         "DB_KEEPALIVES_COUNT": str(database.keepalives_count),
         "DB_TCP_USER_TIMEOUT_MS": str(database.user_timeout_s * 1000),
     }
-
-
-def files(topology: Topology, context: NodeContext) -> dict[str, str]:
-    """What a node needs besides: the configuration of its own HAProxy towards the servers, if it has one."""
-    return patroni.node_files(topology, context) if isinstance(topology.database, Patroni) else {}
 
 
 def gate(topology: Topology) -> str:

@@ -82,7 +82,7 @@ def _node(topology: Topology, context: NodeContext, index: int, name: str) -> Co
             "SUPERVISED": "yes" if workbench.supervised else "no",
             "SESSION_START": workbench.session_start,
             **_lease(topology, context, index),
-            **databases.environment(topology),
+            **(databases.limits(topology.database) if topology.database else {}),
             **_homes(topology, context, index),
         },
         files=databases.files(topology, context),
@@ -95,9 +95,8 @@ def _node(topology: Topology, context: NodeContext, index: int, name: str) -> Co
         capabilities=("SYS_ADMIN",) if topology.storage else (),
         devices=("/dev/fuse",) if topology.storage else (),
         security_options=("apparmor=unconfined", "seccomp=unconfined"),
+        # Not on database and storage: a node waits for both by itself, and most of its start needs neither.
         depends_on=(
-            *databases.gates(topology),
-            *(ganesha.names(topology) if topology.storage else ()),
             *link_containers(topology, Role.WORKBENCH, Role.DATABASE),
             *link_containers(topology, Role.WORKBENCH, Role.STORAGE),
         ),

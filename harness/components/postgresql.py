@@ -7,6 +7,7 @@ from typing import Final
 
 from harness.components.base import DATABASE_HOST, pick
 from harness.components.hops import Hop, hop
+from harness.core.names import WRITES_TABLE
 from harness.core.products import Database, PostgresServer
 from harness.core.specs import ContainerSpec, Mount, NodeContext, ReadyProbe
 from harness.core.topology import Topology
@@ -19,6 +20,7 @@ __all__ = [
     "MAX_CONNECTIONS",
     "NAME",
     "PORTS",
+    "READBACK",
     "USER",
     "containers",
     "databases",
@@ -39,6 +41,22 @@ DATABASE: Final = "hub"
 USER: Final = "hub"
 MAX_CONNECTIONS: Final = 200
 _SERVER: Final = Hop(NAME, DATABASE_HOST, _PORT)
+
+# The superuser over the local socket: no way that a fault broke lies between, and no password is needed. Where nobody
+# ever wrote there is no table, which is fine; a table that can't be read fails the command, because a missing
+# measurement must not read as a lost write. Notices and warnings would stand between the values.
+_READBACK: Final = f"""\
+export PGOPTIONS='-c client_min_messages=error -c statement_timeout=20000'
+exec setpriv --reuid postgres --regid postgres --init-groups \\
+  psql -X -q -A -t -F , -v ON_ERROR_STOP=1 -h /run/postgresql -U postgres -d {DATABASE} <<'SQL'
+select to_regclass('public.{WRITES_TABLE}') is not null as there \\gset
+\\if :there
+select writer, value from public.{WRITES_TABLE};
+\\endif
+SQL
+"""  # noqa: S608 - names that stand in the code
+#: Run in the primary: prints a line `writer,value` for every row of the load client's table.
+READBACK: Final = ("sh", "-c", _READBACK)
 
 
 def url(topology: Topology, context: NodeContext, node: int, name: str, direct: Hop = _SERVER) -> str:

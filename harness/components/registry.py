@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
-from harness.components import client, databases, ganesha, haproxy, jupyterhub, patroni, postgresql, toxiproxy
+from harness.components import (
+    client,
+    databases,
+    ganesha,
+    haproxy,
+    jupyterhub,
+    keepalived,
+    patroni,
+    postgresql,
+    toxiproxy,
+)
 from harness.components.base import Component
 from harness.core.preload import CLOCK_ENVIRONMENT, CLOCK_IMAGES
 from harness.core.specs import ContainerSpec, NodeContext
@@ -18,12 +28,15 @@ __all__ = [
     "COMPONENTS",
     "MEMBER_PROBES",
     "READBACKS",
+    "database_readback",
     "entrance",
     "images",
     "member_probe",
     "members",
+    "other_side",
     "plan",
     "readback",
+    "serving_nodes",
 ]
 
 #: Product -> the module that makes its containers.
@@ -39,7 +52,9 @@ COMPONENTS: Final[Mapping[str, Component]] = MappingProxyType(
 #: Product, word of a target -> the command that, run in each member, exits 0 exactly where the word applies.
 MEMBER_PROBES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = MappingProxyType(
     {
+        ("haproxy", "holder"): keepalived.HOLDER_PROBE,
         ("jupyterhub", "active"): jupyterhub.ACTIVE_PROBE,
+        ("nfs-ganesha", "active"): keepalived.HOLDER_PROBE,
         ("patroni", "primary"): patroni.PRIMARY_PROBE,
     }
 )
@@ -52,9 +67,23 @@ PORTS: Final[Mapping[str, tuple[int, ...]]] = MappingProxyType(
         "postgresql": postgresql.PORTS,
     }
 )
-#: Product that keeps the homes -> the command that reads the users' saves back.
+#: Product -> the command that reads back what was written: the users' saves, or the numbers in the database.
 READBACKS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
-    {"jupyterhub": jupyterhub.READBACK, "nfs-ganesha": ganesha.READBACK}
+    {
+        "jupyterhub": jupyterhub.READBACK,
+        "nfs-ganesha": ganesha.READBACK,
+        "patroni": postgresql.READBACK,
+        "postgresql": postgresql.READBACK,
+    }
+)
+#: Mode of the nodes -> how many of so many serve people at the same time.
+_SERVING: Final[Mapping[str, Callable[[int], int]]] = MappingProxyType(
+    {
+        "single": lambda _nodes: 1,
+        "separate": lambda nodes: nodes,
+        "active-active": lambda nodes: nodes,
+        "active-passive": lambda _nodes: 1,
+    }
 )
 
 
@@ -81,6 +110,16 @@ def members(topology: Topology, role: Role) -> tuple[str, ...]:
     return _components(topology)[role].names(topology)
 
 
+def other_side(topology: Topology, role: Role, selector: str) -> tuple[str, ...] | None:
+    """The containers that a peer `role[selector]` means, where these are not just members of the role: all that others
+    reach it through (`*`), or all that it is among itself (`cluster`). None where they are."""
+    if role is Role.DATABASE and selector == "*":
+        return tuple(dict.fromkeys([*members(topology, role), *databases.gates(topology)]))
+    if role is Role.DATABASE and selector == "cluster":
+        return databases.cluster(topology)
+    return None
+
+
 def member_probe(topology: Topology, role: Role, word: str) -> tuple[str, ...] | None:
     """The command that, run in each member of a role, exits 0 exactly where `word` applies, as in `database[primary]`;
     None where nothing tells. Of one member it need not be asked: that is always meant."""
@@ -96,6 +135,21 @@ def readback(topology: Topology) -> tuple[tuple[str, ...], tuple[str, ...]]:
     role = Role.STORAGE if topology.storage else Role.WORKBENCH
     everybody = members(topology, role)
     return everybody[:1] if topology.storage else everybody, READBACKS[_product(topology, role)]
+
+
+def database_readback(topology: Topology) -> tuple[str, ...] | None:
+    """The command that, run in the primary, prints `writer,value` for every number that was written into the database;
+    None in a topology without a database.
+
+    It exits with another code than 0 if it could not read all there is.
+    """
+    database = databases.chosen(topology)
+    return None if database is None else READBACKS[database.product]
+
+
+def serving_nodes(topology: Topology) -> int:
+    """How many nodes serve people at the same time while nothing is wrong."""
+    return _SERVING[topology.workbench.mode](topology.workbench.nodes)
 
 
 def entrance(topology: Topology) -> tuple[str, str, int, str]:

@@ -1,4 +1,4 @@
-"""Names and labels by which everything of a run is recognised on an engine."""
+"""Names and labels by which everything of a run is recognised, on an engine and in the database."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ __all__ = [
     "LABEL_RUN",
     "LABEL_TOPOLOGY",
     "LINK_ROLE",
+    "WRITES_TABLE",
     "container_name",
     "link_name",
     "proxy_name",
     "resource_name",
+    "writer_name",
 ]
 
 _PREFIX = "io.github.workbench-chaos"
@@ -25,6 +27,8 @@ LABEL_TOPOLOGY = f"{_PREFIX}.topology"
 AGENT_ROLE = "agent"
 #: Of the Toxiproxy between two roles.
 LINK_ROLE = "link"
+#: In the hub's database: columns `writer` and `value`, and no key, so that a number that is there twice shows.
+WRITES_TABLE = "harness_writes"
 
 
 def resource_name(run_id: str) -> str:
@@ -45,3 +49,8 @@ def link_name(source: str, target: str) -> str:
 def proxy_name(source: str, target: str, port: int) -> str:
     """What the link calls its way from one container to a port of another; no container's name has an underscore."""
     return f"{source}_{target}_{port}"
+
+
+def writer_name(prefix: str) -> str:
+    """Whose numbers in `WRITES_TABLE` belong to the crowd whose names begin with `prefix`."""
+    return f"{prefix}writer"

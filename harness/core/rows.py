@@ -14,11 +14,26 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from harness.core.words import Store
 from harness.errors import RecordError
 
-__all__ = ["END_MARK", "Operation", "ProbeSample", "RowType", "RowWriter", "SavedValue", "columns", "split_checked"]
+__all__ = [
+    "END_MARK",
+    "UNREACHABLE",
+    "BalancerView",
+    "DatabaseWrite",
+    "Operation",
+    "ProbeSample",
+    "RowType",
+    "RowWriter",
+    "SavedValue",
+    "columns",
+    "split_checked",
+]
 
 END_MARK = "#end"
+#: `BalancerView.status` where the balancer did not answer.
+UNREACHABLE = "unreachable"
 
 
 @dataclass(frozen=True)
@@ -58,18 +73,62 @@ class ProbeSample:
     ok: int
     node: str
     detail: str
+    via: str
+    """Which instrument sent it: the keeper's number for what needs a session; else the entrance's number where
+    people have several, and empty where they have one. Each value is a series of its own."""
+
+
+@dataclass(frozen=True)
+class DatabaseWrite:
+    """One attempt to write a number into the database. Each number is used once, whatever came of it."""
+
+    writer: str
+    """Whose numbers these are: several experiments on one deployment write into one table."""
+    value: int
+    due_ns: int
+    """Its place on the absolute grid; after a failure the moment of the next try."""
+    send_ns: int
+    end_ns: int
+    ok: int
+    """1: the server acknowledged the commit. 0: it did not, which says nothing about whether the number is there."""
+    server: str
+    """Address of the server that the connection led to; empty where there was no connection."""
+    detail: str
 
 
 @dataclass(frozen=True)
 class SavedValue:
-    """One value found in a user's home after the run by a reader that did not write it."""
+    """One value found after the run by a reader that did not write it."""
 
     user: str
+    """Whose home, or whose number in the database."""
     value: int
+    store: str = Store.HOME.value
+    """One of `Store`."""
 
 
-Row = TypeVar("Row", Operation, ProbeSample, SavedValue)
-RowType = type[Operation] | type[ProbeSample] | type[SavedValue]
+@dataclass(frozen=True)
+class BalancerView:
+    """What a load balancer said about one server at one moment; one answer gives a row for each server.
+
+    Times: engine host's monotonic nanoseconds.
+    """
+
+    send_ns: int
+    end_ns: int
+    balancer: str
+    backend: str
+    """Empty where the balancer did not answer."""
+    server: str
+    """Empty where the balancer did not answer."""
+    status: str
+    """The balancer's own word (UP, DOWN, MAINT, DRAIN, "no check"; "UP 1/2" while checks fail), or `UNREACHABLE`."""
+    check: str
+    """What its last check found (L7OK/200), or why there was no answer."""
+
+
+Row = TypeVar("Row", Operation, ProbeSample, DatabaseWrite, SavedValue, BalancerView)
+RowType = type[Operation] | type[ProbeSample] | type[DatabaseWrite] | type[SavedValue] | type[BalancerView]
 
 
 def columns(row_type: RowType) -> list[str]:

@@ -5,8 +5,8 @@ Every field has a default that a careful administrator would choose, or none whe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Annotated, ClassVar, Literal
 
 from harness.core.constraints import ByProduct, Count, Seconds
@@ -55,7 +55,7 @@ class Promise:
     log_in_kept: bool
     """Nobody has to log in again."""
     outage_at_most_s: Seconds
-    """Upper bound of the outage of every capability that a repair does not end."""
+    """Upper bound of the outage of every capability, and of every person's disturbance, that a repair does not end."""
     writes_lost_at_most: Count = 0
     """Acknowledged writes that may be missing afterwards."""
     why: str
@@ -97,6 +97,25 @@ class Topology:
     def link(self, source: Role, target: Role) -> Link | None:
         """The link by which `source` reaches `target`, if there is one."""
         return next((link for link in self.links if (link.from_, link.to) == (source, target)), None)
+
+    def with_links(self, links: Iterable[Link]) -> Topology:
+        """The same platform with a Toxiproxy in each of these places too."""
+        more = tuple(link for link in links if self.link(link.from_, link.to) is None)
+        return replace(self, links=(*self.links, *more)) if more else self
+
+    def why_no_link(self, link: Link) -> str:
+        """What leaves no place for a link; empty if there is one."""
+        for role in (link.from_, link.to):
+            if role not in self.roles():
+                return f"expected two roles that are there: there is no {role}"
+        if link.to is Role.STORAGE and self.storage is not None and self.storage.vip:
+            return "with storage.vip true, expected no link: connections follow the virtual address; leave out either"
+        if link.to is Role.DATABASE and isinstance(self.database, Patroni) and self.database.proxy == "per-node":
+            return (
+                "with database.proxy per-node, expected proxy: shared: nodes connect to each server by themselves; say "
+                "so, or leave the link out"
+            )
+        return ""
 
     def size(self, role: Role) -> int:
         """How many members a role has; 0 where the topology has not got it."""

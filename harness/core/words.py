@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["Capability", "Recovery", "Role", "SessionOutcome"]
+__all__ = ["Capability", "Recovery", "Role", "SessionOutcome", "Store"]
 
 
 class Role(StrEnum):
@@ -24,6 +24,18 @@ class Capability(StrEnum):
     WORK = "work"
     SAVE = "save"
     RECONNECT = "reconnect"
+
+
+class Store(StrEnum):
+    """Where acknowledged writes are looked for afterwards."""
+
+    HOME = "home"
+    DATABASE = "database"
+
+    @property
+    def where(self) -> str:
+        """As it reads after a number of writes: `3 in homes`."""
+        return {Store.HOME: "in homes", Store.DATABASE: "in the database"}[self]
 
 
 class SessionOutcome(StrEnum):

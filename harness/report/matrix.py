@@ -61,10 +61,8 @@ def measured(cell: Cell) -> str:
     """The same as `promised`, as it came out."""
     if not cell.measures or not cell.proves:
         return cell.why_not or "nothing was proved"
-    if longest_outage(cell.measures) is None:
-        return _calm(cell.measures)
     how = words.recovered(cell.measures.worst_recovery)
-    return f"{how}, {_length(cell.measures)}, {words.session_counts(cell.measures)}"
+    return f"{how}, {_length(cell.measures)}, {_people(cell.measures)}"
 
 
 def few_words(cell: Cell) -> str:
@@ -72,20 +70,25 @@ def few_words(cell: Cell) -> str:
     if cell.standing in (Standing.NOT_APPLICABLE, Standing.NO_PROOF, Standing.ERROR):
         return "not run" if cell.measures is None and cell.applicable else cell.standing.value
     assert cell.measures is not None, "what is proved was measured"
-    if longest_outage(cell.measures) is None:
-        return _calm(cell.measures)
-    repaired = " until repaired" if cell.measures.worst_recovery is Recovery.BY_REPAIR else ""
-    return f"{_length(cell.measures)}{repaired}, {words.session_counts(cell.measures)}"
-
-
-def _calm(measures: Measures) -> str:
-    return f"no outage, {words.session_counts(measures)}"
+    # where no capability was away, people may have been
+    who = "" if longest_outage(cell.measures) else ", people"
+    repaired = f"{who} until repaired" if cell.measures.worst_recovery is Recovery.BY_REPAIR else ""
+    return f"{_length(cell.measures)}{repaired}, {_people(cell.measures)}"
 
 
 def _length(measures: Measures) -> str:
     longest = longest_outage(measures)
-    assert longest is not None, "asked for where there was one"
+    if longest is None:
+        return "no outage"
     return f"{longest.seconds:.1f} s" if longest.ended else f"more than {longest.seconds_lower:.0f} s"
+
+
+def _people(measures: Measures) -> str:
+    """Sessions by outcome, and how many people were carried where that was asked."""
+    if measures.users_carried is None:
+        return words.session_counts(measures)
+    least = "" if measures.users_carried_is_limit else "at least "
+    return f"{words.session_counts(measures)}, {least}{measures.users_carried} people carried"
 
 
 def _table(*headers: str) -> Table:

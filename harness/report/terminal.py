@@ -12,7 +12,7 @@ from rich.text import Text
 
 from harness.analysis.measures import Measures
 from harness.core.verdict import Outcome
-from harness.report import words
+from harness.report import checks, words
 
 __all__ = ["STYLES", "render", "render_suite", "render_unprotected"]
 
@@ -36,7 +36,12 @@ def render(measures: Measures, console: Console, report_path: Path | str | None 
     console.print(_capabilities(measures))
     if any(one.outages for one in measures.capabilities):
         console.print(_outages(measures))
+    if checks.check_rows(measures):
+        console.print(_balancer_checks(measures))
+        for line in checks.legend(measures):
+            console.print(Text(line, style="dim"))
     _people(measures, console)
+    console.print(_writes(measures))
     if measures.verdict.checks:
         console.print(_checks(measures))
     _verdict(measures, console)
@@ -146,17 +151,26 @@ def _outages(measures: Measures) -> Table:
     table = _table("\noutages (seconds since the first injection)", "capability", "from", "outage", "recovered")
     for outage in measures.outages:
         early = " (outside any fault)" if outage.during_fault is None else ""
+        where = f", {words.places(outage)}" if outage.places > 1 else ""
         table.add_row(
             escape(outage.capability),
             f"{measures.seconds_from_origin(outage.start_ns):+.2f} s",
             words.bounds(outage),
-            words.recovered(outage.recovery) + early,
+            words.recovered(outage.recovery) + where + early,
         )
     return table
 
 
+def _balancer_checks(measures: Measures) -> Table:
+    table = _table(f"\n{checks.CAPTION} (from each injection to its undoing)", *checks.HEADERS)
+    for row in checks.check_rows(measures):
+        *cells, verdict = row
+        table.add_row(*(escape(cell) for cell in cells), Text(verdict, style="red" if checks.is_bad(verdict) else ""))
+    return table
+
+
 def _people(measures: Measures, console: Console) -> None:
-    uptime, writes = measures.user_uptime, measures.writes
+    uptime = measures.user_uptime
     console.print()
     console.print(
         Text(
@@ -164,16 +178,19 @@ def _people(measures: Measures, console: Console) -> None:
             f"worst user {words.seconds(uptime.worst_s)}"
         )
     )
-    if writes.lost is None:
-        console.print(Text(f"writes {writes.acknowledged} acknowledged, not read back"))
-    else:
-        console.print(
-            Text(
-                f"writes {writes.acknowledged} acknowledged, {writes.lost} lost, {writes.duplicated} duplicated, "
-                f"{writes.unacknowledged_present} there without acknowledgement"
-            )
-        )
+    console.print(Text(f"people recovered: {words.people_recovered(measures)}"))
     console.print(Text(f"logged in again {measures.logged_in_again} of {len(measures.sessions)} sessions"))
+    if carried := words.carried(measures):
+        console.print(Text(carried))
+
+
+def _writes(measures: Measures) -> Table:
+    """Homes and database side by side."""
+    stores = measures.writes.stores
+    table = _table("\nacknowledged writes", "", *(store.store.where for store in stores), numbers=len(stores))
+    for name, cells in words.write_rows(measures.writes):
+        table.add_row(name, *cells)
+    return table
 
 
 def _checks(measures: Measures) -> Table:

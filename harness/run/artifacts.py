@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping
+from dataclasses import astuple
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
@@ -17,7 +18,16 @@ from harness.analysis import Measures, analyse
 from harness.analysis.record import RunRecord
 from harness.core.experiment import Experiment
 from harness.core.history import EventKind, read_history
-from harness.core.rows import Operation, ProbeSample, RowType, SavedValue, columns, split_checked
+from harness.core.rows import (
+    BalancerView,
+    DatabaseWrite,
+    Operation,
+    ProbeSample,
+    RowType,
+    SavedValue,
+    columns,
+    split_checked,
+)
 from harness.core.topology import Topology
 from harness.errors import RecordError, UsageError
 from harness.spec.resolved import dump_resolved, load_resolved
@@ -27,7 +37,9 @@ __all__ = ["MatrixFile", "RunFolder"]
 _ROW_TYPES: Mapping[str, RowType] = {
     "operations": Operation,
     "probes": ProbeSample,
+    "database_writes": DatabaseWrite,
     "saved": SavedValue,
+    "balancer": BalancerView,
 }
 
 
@@ -94,9 +106,8 @@ class RunFolder:
 
     def write_saved(self, values: list[SavedValue]) -> str:
         """Keep what the reader found; returns the file's SHA-256."""
-        frame = pd.DataFrame(
-            {"seq": range(len(values)), "user": [v.user for v in values], "value": [v.value for v in values]}
-        )
+        rows = [(seq, *astuple(value)) for seq, value in enumerate(values)]
+        frame = pd.DataFrame(rows, columns=columns(SavedValue)).astype(_dtypes(SavedValue))
         return self._write_parquet("saved", frame)
 
     def write_container(self, name: str, log: str, inspection: Mapping[str, Any]) -> None:

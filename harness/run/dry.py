@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from harness.components.registry import members
+from harness.components.registry import members, other_side
 from harness.core.clock import to_ns
-from harness.core.experiment import Experiment, Fault
+from harness.core.experiment import Experiment, Fault, Growth
 from harness.core.names import link_name
 from harness.core.specs import ContainerSpec
 from harness.core.topology import Topology
@@ -55,14 +55,20 @@ def _container(spec: ContainerSpec) -> str:
 
 
 def _experiment(topology: Topology, experiment: Experiment) -> Iterator[str]:
+    yield from _own_links(topology, experiment)
+    topology = topology.with_links(experiment.links)
     load = experiment.load
     yield f"{experiment.name}: {load.users} people, steady for {experiment.steady_state_s:g} s, then"
     now_s = 0.0
     host = RehearsalHost(lambda: to_ns(now_s))
     host.machines.links = {link_name(link.from_, link.to) for link in topology.links}
     states: dict[int, list[State]] = {}
+    growth = experiment.growth
     for act in time_line(experiment):
         now_s = act.at_s
+        if growth is not None and growth.at_s < now_s:
+            yield from _growth(growth)
+            growth = None
         fault = experiment.faults[act.index]
         kind = FAULTS[fault.fault]
         before = len(host.paper.commands)
@@ -78,6 +84,8 @@ def _experiment(topology: Topology, experiment: Experiment) -> Iterator[str]:
                 kind.cleanup(host, state)
         for command in host.paper.commands[before:]:
             yield from (f"{_INDENT}{line}" for line in command.splitlines())
+    if growth is not None:
+        yield from _growth(growth)
     yield f"  then {experiment.settle_s:g} s of watching people come back"
     if experiment.abort_when:
         abort = experiment.abort_when
@@ -85,6 +93,20 @@ def _experiment(topology: Topology, experiment: Experiment) -> Iterator[str]:
             f"  given up, with everything undone at once, if fewer than {abort.working_below_percent:g}% of the people "
             f"can work for {abort.for_s:g} s"
         )
+
+
+def _own_links(topology: Topology, experiment: Experiment) -> Iterator[str]:
+    for link in experiment.links:
+        if topology.link(link.from_, link.to) is None:
+            yield f"{experiment.name}: on a platform of its own, with a Toxiproxy from {link.from_} to {link.to}"
+
+
+def _growth(growth: Growth) -> Iterator[str]:
+    yield (
+        f"  {growth.at_s:8.1f} s  {growth.users_each} more people every {growth.every_s:g} s, up to "
+        f"{growth.users_at_most} in all, as long as {growth.working_at_least_percent:g}% of everybody can work at the "
+        "end of a step"
+    )
 
 
 def _described(fault: Fault) -> str:
@@ -100,12 +122,19 @@ def _prepare(topology: Topology, fault: Fault, index: int, host: RehearsalHost) 
         Aim(
             target=name,
             tag=f"chaos-RUN-{index}",
-            peers=_on_paper(topology, fault.peer) if fault.peer else (),
+            peers=tuple(peer for peer in _peers_on_paper(topology, fault) if peer != name),
             options=kind.Options(**fault.options),
         )
         for name in _on_paper(topology, fault.target)
     ]
     return [kind.prepare(host, aim) for aim in aims]
+
+
+def _peers_on_paper(topology: Topology, fault: Fault) -> tuple[str, ...]:
+    if not fault.peer:
+        return ()
+    parsed = parse_target(fault.peer)
+    return other_side(topology, parsed.role, parsed.selector) or _on_paper(topology, fault.peer)
 
 
 def _on_paper(topology: Topology, target: str) -> tuple[str, ...]:

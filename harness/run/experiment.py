@@ -19,10 +19,11 @@ from harness.core.experiment import Experiment
 from harness.core.topology import Topology
 from harness.run.artifacts import RunFolder
 from harness.run.interrupts import Interrupts
-from harness.run.orchestrator import Orchestrator, Watcher, new_run_id
+from harness.run.orchestrator import Orchestrator, new_run_id
 from harness.run.plan import check_memory, clock_roles
 from harness.run.stage import Stage
 from harness.run.suite import SuiteEntry
+from harness.run.watcher import Watcher
 from harness.runtime.base import Runtime
 
 __all__ = ["command_line", "run_experiment", "run_suite"]
@@ -92,7 +93,9 @@ def run_suite(
                 continue
             run_id = new_run_id()
             if stage is None or stage.closed:
-                stage = Stage(runtime, topology, run_id, clock_roles=clock_roles(experiment))
+                stage = Stage(
+                    runtime, topology.with_links(experiment.links), run_id, clock_roles=clock_roles(experiment)
+                )
             try:
                 entry = _run_on(
                     stage,
@@ -105,7 +108,10 @@ def run_suite(
                     argv=argv,
                     machine=machine,
                     interrupts=interrupts,
-                    keep_stage=any(clock_roles(other) == stage.clock_roles for other in experiments[index + 1 :][:1]),
+                    keep_stage=any(
+                        clock_roles(other) == stage.clock_roles and topology.with_links(other.links) == stage.topology
+                        for other in experiments[index + 1 :][:1]
+                    ),
                 )
             except BaseException:
                 stage.close()

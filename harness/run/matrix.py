@@ -15,12 +15,13 @@ from harness.core.rules import FaultRules
 from harness.errors import RunInterrupted, SpecError, UsageError
 from harness.report.matrix import promised
 from harness.run.artifacts import MatrixFile
-from harness.run.choice import Chosen, choose
+from harness.run.choice import Chosen, choose, that_fit
 from harness.run.experiment import run_suite
 from harness.run.interrupts import Interrupts
-from harness.run.orchestrator import Watcher, new_run_id
+from harness.run.orchestrator import new_run_id
 from harness.run.plan import check_memory, time_line
 from harness.run.suite import ALL, SuiteEntry, chosen_experiments
+from harness.run.watcher import Watcher
 from harness.runtime.base import Runtime
 from harness.spec.catalog import Catalog
 
@@ -88,6 +89,7 @@ def run_matrix(
     After an interruption the rest is not run. Raises `UsageError` before anything is started, never after.
     """
     machine = runtime.describe()
+    rows = [that_fit(row, machine) for row in rows]
     for row in rows:
         for experiment in row.experiments:
             check_memory(row.topology, experiment, machine)
@@ -209,6 +211,8 @@ def _planned(row: Chosen, experiment: Experiment) -> str:
 
 
 def _seconds(experiment: Experiment) -> float:
-    """How long it takes from the first person's log-in to the end of the observation, if all goes well."""
-    last = max((act.at_s for act in time_line(experiment)), default=0.0)
-    return experiment.load.ramp_s + experiment.steady_state_s + last + experiment.settle_s
+    """How long it takes from the first person's log-in to the end of the observation, if everything is carried."""
+    load, growth = experiment.load, experiment.growth
+    ends = [act.at_s for act in time_line(experiment)] + ([growth.longest_s(load.users)] if growth else [])
+    last = max(ends, default=0.0)
+    return load.ramp_s + experiment.steady_state_s + last + experiment.settle_s

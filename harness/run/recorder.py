@@ -6,19 +6,27 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.components.registry import readback
+from harness.components.registry import database_readback, readback
+from harness.core.clock import Clock, wait_until
 from harness.core.history import EventKind, HistoryWriter
+from harness.core.names import writer_name
 from harness.core.rows import SavedValue
 from harness.core.specs import ContainerSpec
 from harness.core.topology import Topology
-from harness.errors import HarnessError, RecordError
+from harness.core.words import Role, Store
+from harness.errors import DeploymentError, HarnessError, RecordError
 from harness.run.artifacts import RunFolder
+from harness.run.targets import said_to_be
 from harness.runtime.base import Deployment
 
 __all__ = ["collect_containers", "collect_rows", "read_back"]
 
 log = logging.getLogger(__name__)
-_ROW_FILES = ("operations", "probes")
+_ROW_FILES = ("operations", "probes", "database_writes", "balancer")
+#: How long to wait for a primary that can be read: a run may end in the middle of a failover, of which most is the
+#: lease of the dead primary (22 s at `ttl_s: 20`), or right after a server was started again.
+_PRIMARY_WITHIN_S = 60.0
+_PRIMARY_POLL_S = 0.5
 
 
 def collect_rows(
@@ -34,22 +42,19 @@ def collect_rows(
 
 
 def read_back(
-    deployment: Deployment, topology: Topology, folder: RunFolder, history: HistoryWriter, prefix: str
+    deployment: Deployment, topology: Topology, folder: RunFolder, history: HistoryWriter, *, clock: Clock, prefix: str
 ) -> None:
-    """Look up every value saved by the people whose names begin with `prefix`, by a reader that did not write it.
+    """Look up every value written by the crowd whose names begin with `prefix`, in homes and in the database, by
+    readers that did not write it.
 
-    Raises `RecordError` if it can't be read.
+    Raises `RecordError` if one of them can't be read.
     """
-    containers, argv = readback(topology)
-    every: list[SavedValue] = []
-    for container in containers:
-        answer = deployment.execute(container, argv, timeout_s=60.0)
-        if answer.exit_code != 0:
-            raise RecordError(f"{container}: the saved values could not be read: {answer.output[-500:]}")
-        every += [_parse(line) for line in answer.output.splitlines() if line.strip()]
-    values = [value for value in every if value.user.startswith(f"{prefix}user")]
+    homes = [value for value in _read_homes(deployment, topology) if value.user.startswith(f"{prefix}user")]
+    numbers = [value for value in _read_database(deployment, topology, clock) if value.user == writer_name(prefix)]
+    values = [*homes, *numbers]
     history.append(EventKind.ROWS, {"name": "saved", "rows": len(values), "sha256": folder.write_saved(values)})
-    history.append(EventKind.READBACK, {"users": len({v.user for v in values}), "rows": len(values)})
+    stores = {Store.HOME.value: len(homes), Store.DATABASE.value: len(numbers)}
+    history.append(EventKind.READBACK, {"users": len({v.user for v in homes}), "rows": len(values), "stores": stores})
 
 
 def collect_containers(deployment: Deployment, specs: Sequence[ContainerSpec], folder: RunFolder) -> None:
@@ -61,8 +66,48 @@ def collect_containers(deployment: Deployment, specs: Sequence[ContainerSpec], f
             log.warning("no log of %s: %s", name, error)
 
 
-def _parse(line: str) -> SavedValue:
-    user, _, value = line.partition(",")
-    if not value.strip().isdigit():
-        raise RecordError(f"not a saved value: {line!r}")
-    return SavedValue(user, int(value))
+def _read_homes(deployment: Deployment, topology: Topology) -> list[SavedValue]:
+    containers, argv = readback(topology)
+    found: list[SavedValue] = []
+    for container in containers:
+        answer = deployment.execute(container, argv, timeout_s=60.0)
+        if answer.exit_code != 0:
+            raise RecordError(f"{container}: the saved values could not be read: {answer.output[-500:]}")
+        found += _parse(answer.output, Store.HOME)
+    return found
+
+
+def _read_database(deployment: Deployment, topology: Topology, clock: Clock) -> list[SavedValue]:
+    """What is in the primary, once there is exactly one and it answers: with two nobody knows whose word counts."""
+    argv = database_readback(topology)
+    if argv is None:
+        return []
+    output, seen = "", "it was not asked"
+
+    def answers() -> bool:
+        nonlocal output, seen
+        primaries = said_to_be(deployment, topology, Role.DATABASE, "primary")
+        if len(primaries) != 1:
+            seen = f"{' and '.join(primaries) or 'no member'} said to be the primary, expected one"
+            return False
+        try:
+            answer = deployment.execute(primaries[0], argv, timeout_s=30.0)
+        except DeploymentError as error:
+            seen = error.message
+            return False
+        output, seen = answer.output, f"{primaries[0]}: {answer.output[-500:]}"
+        return answer.exit_code == 0
+
+    if not wait_until(answers, clock=clock, timeout_s=_PRIMARY_WITHIN_S, interval_s=_PRIMARY_POLL_S):
+        raise RecordError(f"the database could not be read back within {_PRIMARY_WITHIN_S:g} s: {seen}")
+    return _parse(output, Store.DATABASE)
+
+
+def _parse(output: str, store: Store) -> list[SavedValue]:
+    values = []
+    for line in filter(str.strip, output.splitlines()):
+        user, _, value = line.partition(",")
+        if not value.strip().isdigit():
+            raise RecordError(f"not a value written {store.where}: {line!r}")
+        values.append(SavedValue(user, int(value), store.value))
+    return values

@@ -5,14 +5,15 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 
-from harness.components.registry import member_probe, members
+from harness.components.registry import member_probe, members, other_side
 from harness.core.experiment import Target
 from harness.core.topology import Topology
+from harness.core.words import Role
 from harness.errors import DeploymentError, RunError
 from harness.runtime.base import Deployment
 from harness.spec.targets import parse_target
 
-__all__ = ["resolve"]
+__all__ = ["resolve", "resolve_peer", "said_to_be"]
 
 
 def resolve(
@@ -43,6 +44,31 @@ def resolve(
     return (_one_that_says_so(deployment, topology, parsed, sessions),)
 
 
+def resolve_peer(
+    deployment: Deployment, topology: Topology, peer: str, *, sessions: Mapping[str, int], lot: random.Random
+) -> tuple[str, ...]:
+    """As `resolve`, for the other side of a fault: who is cut off from all databases is cut off from what leads to them
+    too."""
+    parsed = parse_target(peer)
+    whole = other_side(topology, parsed.role, parsed.selector)
+    return whole or resolve(deployment, topology, peer, sessions=sessions, lot=lot)
+
+
+def said_to_be(deployment: Deployment, topology: Topology, role: Role, word: str) -> tuple[str, ...]:
+    """The members of which `word` is true right now, as in `database[primary]`: by the product's own answer, or the
+    only one there is.
+
+    Raises `RunError` where several could be meant and nothing tells which.
+    """
+    names = members(topology, role)
+    if len(names) == 1:
+        return names
+    probe = member_probe(topology, role, word)
+    if probe is None:
+        raise RunError(f"{role}[{word}]: nothing tells which of {', '.join(names)} that is")
+    return tuple(name for name in names if _answers(deployment, name, probe))
+
+
 def _busiest(names: Sequence[str], sessions: Mapping[str, int]) -> str:
     """The node with the most sessions, the first of several."""
     return min(names, key=lambda name: (-sessions.get(name, 0), names.index(name)))
@@ -51,14 +77,9 @@ def _busiest(names: Sequence[str], sessions: Mapping[str, int]) -> str:
 def _one_that_says_so(deployment: Deployment, topology: Topology, target: Target, sessions: Mapping[str, int]) -> str:
     """The member that answers the product's own question; where several do (all nodes of active/active are active),
     the busiest of them."""
-    names = members(topology, target.role)
-    if len(names) == 1:
-        return names[0]
-    probe = member_probe(topology, target.role, target.selector)
-    if probe is None:
-        raise RunError(f"{target}: nothing tells which of {', '.join(names)} that is")
-    found = [name for name in names if _answers(deployment, name, probe)]
+    found = said_to_be(deployment, topology, target.role, target.selector)
     if not found:
+        names, probe = members(topology, target.role), member_probe(topology, target.role, target.selector) or ()
         raise RunError(f"{target} must be a container, found none: asked {', '.join(names)} with {' '.join(probe)}")
     return _busiest(found, sessions) if len(found) > 1 else found[0]
 

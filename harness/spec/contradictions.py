@@ -7,7 +7,6 @@ said to be so where the model was checked.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
 from typing import Any
 
 from harness.core.products import LoadBalancer, Patroni, Storage, Workbench
@@ -24,8 +23,8 @@ _NODES = {"single": (1, 1), "separate": (2, 9), "active-active": (1, 9), "active
 _LEASE_KEYS = ("takeover", "standby_poll_s", "lease_ttl_s")
 
 
-def check_contradictions(document: Document) -> None:
-    """Note every contradiction in the document of a topology."""
+def check_contradictions(document: Document, topology: Topology | None) -> None:
+    """Note every contradiction in the document of a topology; `topology` is what it says, where it is not mistaken."""
     if not isinstance(document.data, dict):
         return
     _check_empty(document)
@@ -38,7 +37,7 @@ def check_contradictions(document: Document) -> None:
     _check_balancer(document)
     _check_storage(document)
     _check_patroni(document)
-    _check_links(document)
+    _check_links(document, topology)
 
 
 def _knobs(data: Any, model: type) -> dict[str, Any]:
@@ -196,7 +195,7 @@ def _check_patroni(document: Document) -> None:
         )
 
 
-def _check_links(document: Document) -> None:
+def _check_links(document: Document, topology: Topology | None) -> None:
     """Each link must be between two roles that talk and that are there, and be there once."""
     possible = [f"{source} to {target}" for source, target in Link.POSSIBLE]
     first: dict[tuple[str, str], int] = {}
@@ -212,20 +211,9 @@ def _check_links(document: Document) -> None:
             document.add(here, f"{what}, which do not talk that way, expected {listed(possible)}{near}")
         elif (source, target) in first:
             document.add(here, f"{what}, expected it once: the first is links[{first[source, target]}]")
-        for mistake in _why_no_link(document, Role(source), Role(target)):
+        elif topology is not None and (mistake := topology.why_no_link(Link(from_=Role(source), to=Role(target)))):
             document.add(here, f"{what}, {mistake}")
         first.setdefault((source, target), index)
-
-
-def _why_no_link(document: Document, source: Role, target: Role) -> Iterable[str]:
-    """What in the rest of the file leaves no place for the link."""
-    for role in (source, target):
-        if not _has(document, role):
-            yield f"expected two roles that are there: the file has no {role}"
-    if get(get(document.data, target), "vip") is True:
-        yield f"with {target}.vip true, expected no link: connections follow the virtual address; leave out either"
-    if target is Role.DATABASE and get(get(document.data, target), "proxy") == "per-node":
-        yield "with database.proxy per-node, expected proxy: shared: nodes connect to each server by themselves"
 
 
 def _place(document: Document, role: Role, key: str) -> tuple[str, ...]:

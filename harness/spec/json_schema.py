@@ -24,6 +24,8 @@ from harness.spec.targets import pattern
 
 __all__ = ["experiment_schema", "topology_schema"]
 
+#: See `Target.WORDS`.
+_PEER_ONLY: Final = "cluster"
 _DIALECT: Final = "http://json-schema.org/draft-07/schema#"
 
 
@@ -75,7 +77,7 @@ def experiment_schema(rules: Mapping[str, FaultRules], summaries: Mapping[str, s
     kinds = {"type": "string", "enum": list(rules), "enumDescriptions": [summaries[kind] for kind in rules]}
     fault["properties"]["fault"] |= kinds
     fault["properties"]["target"] |= _targets(list(Role))
-    fault["properties"]["peer"] |= {"pattern": f"^$|{pattern(list(Role))}"}
+    fault["properties"]["peer"] |= {"pattern": f"^$|{pattern(Target.WORDS)}"}
     fault["allOf"] = [
         {
             "if": {"properties": {"fault": {"const": kind}}, "required": ["fault"]},
@@ -110,6 +112,6 @@ def _one_kind(rules: FaultRules, summary: str) -> dict[str, Any]:
 
 
 def _targets(roles: Collection[Role]) -> dict[str, Any]:
-    ordered = [role for role in Role if role in roles]
-    examples = [f"{role}[{word}]" for role in ordered for word in (*Target.WORDS[role], "*", "0")]
-    return {"pattern": pattern(ordered), "examples": examples}
+    words = {role: [word for word in Target.WORDS[role] if word != _PEER_ONLY] for role in Role if role in roles}
+    examples = [f"{role}[{word}]" for role, own in words.items() for word in (*own, "*", "0")]
+    return {"pattern": pattern(words), "examples": examples}

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.core.experiment import Experiment, Fault
+from harness.core.experiment import Experiment, Fault, Load
 from harness.core.rules import FaultRules, Peer
 from harness.core.topology import Topology
 from harness.errors import SpecError
@@ -27,7 +27,7 @@ def load_topology(path: Path) -> Topology:
     """The topology in the file, named as the file. Raises `SpecError` with every mistake in it."""
     document = read(path)
     topology = validate(Topology, document, own_keys=("name",))
-    check_contradictions(document)
+    check_contradictions(document, topology)
     document.raise_problems()
     assert topology is not None, "no problem was noted, so there is a topology"
     return dataclasses.replace(topology, name=path.stem)
@@ -42,6 +42,7 @@ def load_experiment(path: Path, rules: Mapping[str, FaultRules]) -> Experiment:
     document = read(path)
     experiment = validate(Experiment, document, own_keys=("name",))
     options = _check_faults(document, rules)
+    _check_growth(document)
     document.raise_problems()
     assert experiment is not None, "no problem was noted, so there is an experiment"
     faults = tuple(dataclasses.replace(fault, options=options[index]) for index, fault in enumerate(experiment.faults))
@@ -61,6 +62,10 @@ def check_pair(
     Raises `SpecError` with the lines of the experiment's file.
     """
     document = _for_lines(experiment_path)
+    for index, link in enumerate(experiment.links):
+        if mistake := topology.why_no_link(link):
+            document.add(("links", index), f"links[{index}] can't be put into {topology_path}: {mistake}")
+    topology = topology.with_links(experiment.links)
     for index, fault in enumerate(experiment.faults):
         mistakes = {
             key: f"faults[{index}].{key} is {text!r}, {mistake}"
@@ -78,6 +83,10 @@ def check_pair(
 
 def why_not_applicable(topology: Topology, experiment: Experiment, rules: Mapping[str, FaultRules]) -> str:
     """Why the topology has nothing for this experiment (a role it lacks, say); empty if it can be done."""
+    for link in experiment.links:
+        if reason := topology.why_no_link(link):
+            return f"no link from {link.from_} to {link.to}: {reason}"
+    topology = topology.with_links(experiment.links)
     for fault in experiment.faults:
         for text in (fault.target, fault.peer):
             if text and (role := parse_target(text).role) not in topology.roles():
@@ -143,6 +152,8 @@ def _check_fault(document: Document, index: int, fault: Any, rules: Mapping[str,
     if not isinstance(kind, str) or kind not in rules:
         return {}
     _check_sides(document, here, fault, rules[kind])
+    if isinstance(target_ := get(fault, "target"), str) and target_.endswith("[cluster]"):
+        document.add((*here, "target"), f"faults[{index}].target is {found(target_)}, expected it as a peer only")
     options = get(fault, "options", {})
     if not isinstance(options, dict):
         return {}  # said where the model was checked
@@ -161,6 +172,32 @@ def _check_sides(document: Document, here: Loc, fault: Any, rules: FaultRules) -
         document.add((*here, "peer"), f"{kind} with peer {found(peer)}, expected none: it has one side only")
     if not peer and rules.peer is Peer.REQUIRED:
         document.add(here, f"{kind} without peer, expected the other side, such as peer: database[primary]")
+
+
+def _check_growth(document: Document) -> None:
+    """How many come must not contradict how many there are, nor what is demanded; wrong types were said to be so."""
+    growth = get(document.data, "growth")
+    wanted = get(get(document.data, "objectives"), "users_carried_at_least")
+    at_most, each = get(growth, "users_at_most"), get(growth, "users_each")
+    users = get(get(document.data, "load"), "users", Load.users)
+    if wanted is not None and growth is None:
+        document.add(
+            ("objectives", "users_carried_at_least"),
+            f"objectives.users_carried_at_least is {found(wanted)} without growth, expected both: only growth shows "
+            "how many are carried; say growth, or leave the objective out",
+        )
+    if all(type(number) is int for number in (at_most, each, users)) and at_most < users + each:
+        document.add(
+            ("growth", "users_at_most"),
+            f"growth.users_at_most is {at_most} with load.users {users} and growth.users_each {each}, expected at "
+            f"least {users + each}: it means everybody together, and there must be room for one step",
+        )
+    if type(wanted) is int and type(at_most) is int and wanted > at_most:
+        document.add(
+            ("objectives", "users_carried_at_least"),
+            f"objectives.users_carried_at_least is {wanted} with growth.users_at_most {at_most}, expected at most "
+            f"{at_most}: more never come",
+        )
 
 
 def _check_blast_radius(document: Document, topology: Topology, experiment: Experiment, topology_path: Path) -> None:

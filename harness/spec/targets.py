@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from harness.core.experiment import Target
 from harness.core.topology import Topology
@@ -42,10 +42,10 @@ def read_target(text: str) -> tuple[Target | None, str]:
     return None, f"expected a number, a share such as 50%, or {choices} in the brackets{did_you_mean(selector, words)}"
 
 
-def pattern(roles: Iterable[Role]) -> str:
-    """A regular expression (also of ECMA 262, as JSON Schema has it) for the targets of these roles."""
+def pattern(words: Mapping[Role, Iterable[str]]) -> str:
+    """A regular expression (also of ECMA 262, as JSON Schema has it) for targets of these roles, with these words."""
     any_role = r"\*", _NUMBER.pattern, _SHARE.pattern
-    one_role = (rf"{role}\[({'|'.join((*Target.WORDS[role], *any_role))})\]" for role in roles)
+    one_role = (rf"{role}\[({'|'.join((*own, *any_role))})\]" for role, own in words.items())
     return f"^({'|'.join(one_role)})$"
 
 

@@ -92,6 +92,7 @@ def test_two_runs_at_once_keep_the_promise_and_do_not_disturb_each_other(
         assert measures["worst_recovery"] == "by_design"
         assert measures["writes"]["acknowledged"] > 20
         assert measures["writes"]["lost"] == 0
+        assert [store["store"] for store in measures["writes"]["stores"]] == ["home", "database"]
         outages = pd.read_csv(run.folder / "outages.csv")
         assert set(outages["capability"]) >= {"log_in", "work", "save", "reconnect"}
         steps = [e.data["step"] for e in read_history(run.folder / "history.jsonl").of(EventKind.FAULT)]
@@ -108,6 +109,7 @@ def no_secret_was_written(run: Run) -> None:
         text = inspection.read_text()
         assert "PASSWORD=" not in text
         assert "COOKIE_SECRET=" not in text
+        assert "DATABASE_URL=" not in text
 
 
 def test_a_standby_that_never_takes_over_is_caught(start: Callable[..., Run], engine: docker.DockerClient) -> None:

@@ -15,9 +15,9 @@ from harness.analysis import RunRecord
 from harness.core.experiment import Experiment, Fault, Load, Objectives
 from harness.core.history import Event, EventKind, History
 from harness.core.products import Database, LoadBalancer, Storage, Workbench
-from harness.core.rows import Operation, ProbeSample, SavedValue, columns
+from harness.core.rows import UNREACHABLE, BalancerView, DatabaseWrite, Operation, ProbeSample, SavedValue, columns
 from harness.core.topology import Promise, Topology
-from harness.core.words import Recovery, SessionOutcome
+from harness.core.words import Recovery, SessionOutcome, Store
 
 STEADY_NS = 1_000_000_000_000
 CAPABILITIES = ("log_in", "start_session", "work", "save", "reconnect")
@@ -45,6 +45,14 @@ def saved_frame(rows: Sequence[SavedValue] = ()) -> pd.DataFrame:
     return _frame(rows, SavedValue)
 
 
+def database_writes_frame(rows: Sequence[DatabaseWrite] = ()) -> pd.DataFrame:
+    return _frame(rows, DatabaseWrite)
+
+
+def balancer_frame(rows: Sequence[BalancerView] = ()) -> pd.DataFrame:
+    return _frame(rows, BalancerView)
+
+
 def op(send: float, end: float | None = None, **changes: Any) -> Operation:
     """A good `work` of u1; `changes` overrides fields."""
     values: dict[str, Any] = {
@@ -60,8 +68,26 @@ def probe(send: float, end: float | None = None, **changes: Any) -> ProbeSample:
     values: dict[str, Any] = {
         "capability": "work", "due_ns": ns(send), "send_ns": ns(send),
         "end_ns": ns(send + 0.001 if end is None else end), "ok": 1, "node": "workbench-0", "detail": "",
+        "via": "0",
     }  # fmt: skip
     return ProbeSample(**(values | changes))
+
+
+def number(value: int, send: float, end: float | None = None, **changes: Any) -> DatabaseWrite:
+    """A number that the database acknowledged."""
+    values: dict[str, Any] = {
+        "writer": "writer", "value": value, "due_ns": ns(send), "send_ns": ns(send),
+        "end_ns": ns(send + 0.002 if end is None else end), "ok": 1, "server": "192.0.2.20", "detail": "",
+    }  # fmt: skip
+    return DatabaseWrite(**(values | changes))
+
+
+#: A database that nothing happened to, four numbers a second.
+NUMBERS = tuple(number(index + 1, index / 4 - 5) for index in range(180))
+
+
+def in_database(*values: int) -> list[SavedValue]:
+    return [SavedValue("writer", value, Store.DATABASE.value) for value in values]
 
 
 def fault_events(
@@ -112,7 +138,7 @@ PROMISE = Promise(
     recovers=Recovery.BY_DESIGN,
     session_outcome=SessionOutcome.RESTARTED,
     log_in_kept=True,
-    outage_at_most_s=10.0,
+    outage_at_most_s=15.0,
     why="the standby takes the lock",
 )
 
@@ -146,17 +172,24 @@ def record(
     probes: Sequence[ProbeSample] = (),
     saved: Sequence[SavedValue] = (),
     *,
+    writes: Sequence[DatabaseWrite] = NUMBERS,
+    balancer: Sequence[BalancerView] = (),
     events: History | None = None,
     promise: Promise | None = PROMISE,
     **changes: Any,
 ) -> RunRecord:
+    """What was acknowledged by the database is there, unless `saved` says what is."""
+    if not any(value.store == Store.DATABASE for value in saved):
+        saved = [*saved, *in_database(*(write.value for write in writes if write.ok))]
     return RunRecord(
         topology=topology(promise),
         experiment=experiment(**changes),
         history=events or history(fault_events(5, 30), readback=len(saved)),
         operations=operations_frame(operations),
         probes=probes_frame(probes),
+        database_writes=database_writes_frame(writes),
         saved=saved_frame(saved),
+        balancer=balancer_frame(balancer),
         run={"versions": {"harness": "0.1.0", "docker": "27"}, "seed": 7},
     )
 
@@ -173,6 +206,24 @@ def grid_probes(
             low, high = down.get(capability, (0.0, 0.0))
             bad = low <= t < high
             rows.append(probe(t, t + (deadline if bad else 0.001), capability=capability, ok=int(not bad)))
+    return rows
+
+
+def views(
+    said: Mapping[str, Sequence[tuple[float, str]]], *, silent: tuple[float, float] = (0, 0), balancer: str = "lb"
+) -> list[BalancerView]:
+    """Answers each 0.5 s from -5 to 40 s. `said`: server -> words, each from its second on; `silent`: no answer."""
+    rows = []
+    for index in range(-10, 80):
+        t = index * 0.5
+        common_part = (ns(t), ns(t + 0.01), balancer)
+        if silent[0] <= t < silent[1]:
+            rows.append(BalancerView(*common_part, "", "", UNREACHABLE, "deadline"))
+            continue
+        for server, words in said.items():
+            word = [word for since, word in words if since <= t]
+            if word:
+                rows.append(BalancerView(*common_part, "workbench", server, word[-1], "L7OK/200"))
     return rows
 
 

@@ -163,6 +163,24 @@ def test_a_dry_run_shows_every_experiment_with_every_command(harness: Harness) -
     assert "SECRET" not in out
 
 
+def test_a_dry_run_shows_growth_at_its_place_on_the_time_line(harness: Harness) -> None:
+    code, out, _ = harness("run", "active-passive", "n-minus-one", "--dry-run")
+    assert code == 0
+    lines = [line.strip() for line in out.splitlines()]
+    inject, growth, undo = (
+        next(index for index, line in enumerate(lines) if text in line)
+        for text in ("inject kill on workbench[busiest]", "45.0 s  12 more people every 20 s, up to 96", "undo kill")
+    )
+    assert inject < growth < undo
+
+
+def test_more_users_than_growth_has_room_for_are_refused(harness: Harness) -> None:
+    assert harness("run", "active-passive", "n-minus-one", "--users", "84", "--dry-run")[0] == 0
+    code, _, error = harness("run", "active-passive", "n-minus-one", "--users", "85", "--dry-run")
+    assert code == 64
+    assert "--users 85 with n-minus-one, whose growth adds 12 people up to 96, expected at most 84" in error
+
+
 def test_explain_prints_the_source_of_every_experiment(harness: Harness) -> None:
     code, out, _ = harness("list", "--explain")
     assert code == 0

@@ -7,11 +7,14 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.components import (
     SECRETS,
+    database_readback,
+    databases,
     generate_secrets,
     haproxy,
     images,
@@ -31,7 +34,7 @@ from harness.components.base import (
 from harness.components.registry import COMPONENTS, MEMBER_PROBES, READBACKS
 from harness.core.products import Database, LoadBalancer, Patroni, Storage, Workbench
 from harness.core.specs import ContainerSpec, Mount, NodeContext
-from harness.core.topology import Topology
+from harness.core.topology import Link, Topology
 from harness.core.words import Role
 
 TOPOLOGY = Topology(
@@ -133,7 +136,7 @@ def test_each_container_gets_only_the_secrets_that_it_uses() -> None:
         "workbench-0": ["CONFIGPROXY_AUTH_TOKEN", "HUB_COOKIE_SECRET", "HUB_DB_URL", "USER_PASSWORD"],
         "workbench-1": ["CONFIGPROXY_AUTH_TOKEN", "HUB_COOKIE_SECRET", "HUB_DB_URL", "USER_PASSWORD"],
         "load-balancer": [],
-        "client": [],
+        "client": ["DATABASE_URL"],
     }
 
 
@@ -161,6 +164,23 @@ def test_haproxy_config_is_rendered_from_the_role() -> None:
     ):
         assert line in lines
     assert text.endswith("workbench-1\n"), "HAProxy refuses a last line without its end"
+
+
+@pytest.mark.parametrize("changes", [{}, {"tls": True}, {"nodes": 2, "vip": True}])
+def test_the_statistics_are_read_only_and_answer_nothing_else(changes: Mapping[str, Any]) -> None:
+    topology = replace(TOPOLOGY, load_balancer=LoadBalancer(**changes))
+    for name in haproxy.names(topology):
+        text = planned(topology)[name].files[haproxy.CONFIG_PATH]
+        statistics, _, _ = text.partition("frontend statistics\n")[2].partition("\n\n")
+        assert [line.strip() for line in statistics.splitlines()] == [
+            "bind :8404",
+            "timeout client 5s",
+            "http-request set-log-level silent",
+            "http-request deny unless METH_GET { path /statistics;csv }",
+            "stats enable",
+            "stats uri /statistics",
+        ]
+        assert "no log" not in text, "HAProxy warns about it beside `option httplog`"
 
 
 def test_the_balancer_knows_the_fixed_addresses_of_all_nodes() -> None:
@@ -200,7 +220,7 @@ def test_a_node_gets_its_contract() -> None:
     assert spec.capabilities == ("SYS_ADMIN",)
     assert spec.devices == ("/dev/fuse",)
     assert spec.security_options == ("apparmor=unconfined", "seccomp=unconfined")
-    assert spec.depends_on == ("database", "storage")
+    assert spec.depends_on == (), "it waits for database and storage by itself"
 
 
 def test_nodes_differ_in_name_address_and_whom_they_ask_only() -> None:
@@ -294,6 +314,40 @@ def test_readback_that_could_not_read_everything_fails(tmp_path: Path) -> None:
     assert run_readback(tmp_path / "missing").returncode != 0
 
 
+# -- reading the database back -------------------------------------------------------------------------------------
+
+
+def run_database_readback(tmp_path: Path, psql: str) -> subprocess.CompletedProcess[str]:
+    """With a psql of its own; who becomes whom is written down instead of done."""
+    argv = database_readback(TOPOLOGY)
+    assert argv is not None
+    assert argv == database_readback(replace(TOPOLOGY, database=Patroni()))
+    for name, script in {"psql": psql, "setpriv": 'echo "$@" > become\nshift 5\nexec "$@"\n'}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}")
+        (tmp_path / name).chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    return subprocess.run(argv, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_database_is_read_by_the_superuser_over_the_local_socket(tmp_path: Path) -> None:
+    answer = run_database_readback(tmp_path, 'echo "$@"\ncat\n')
+    assert (answer.returncode, answer.stderr) == (0, "")
+    said, *statements = answer.stdout.splitlines()
+    assert said == "-X -q -A -t -F , -v ON_ERROR_STOP=1 -h /run/postgresql -U postgres -d hub"
+    assert (tmp_path / "become").read_text().startswith("--reuid postgres --regid postgres --init-groups psql ")
+    assert statements == [
+        "select to_regclass('public.harness_writes') is not null as there \\gset",
+        "\\if :there",
+        "select writer, value from public.harness_writes;",
+        "\\endif",
+    ]
+
+
+def test_a_database_that_can_not_be_read_fails(tmp_path: Path) -> None:
+    answer = run_database_readback(tmp_path, "echo 'the database system is starting up' >&2\nexit 2\n")
+    assert (answer.returncode, answer.stdout, answer.stderr) == (2, "", "the database system is starting up\n")
+
+
 # -- client --------------------------------------------------------------------------------------------------------
 
 
@@ -302,5 +356,44 @@ def test_the_client_talks_and_reaches_the_balancer_by_address() -> None:
     assert (spec.role, spec.image, spec.conversation) == ("client", "client", True)
     assert spec.command == ("python3", "-m", "harness.load")
     assert spec.capabilities == ("SYS_NICE",)
-    assert spec.environment == {"PLATFORM_URL": "http://10.71.4.5"}
-    assert spec.depends_on == ("load-balancer",)
+    assert spec.environment == {
+        "PLATFORM_URLS": "http://10.71.4.5",
+        "BALANCER_STATISTICS": "http://10.71.4.5:8404/statistics;csv#load-balancer",
+        **databases.limits(Database()),
+    }
+    assert spec.depends_on == ("load-balancer", "database")
+
+
+def test_each_balancer_of_a_pair_is_asked_at_its_own_address_for_what_it_believes() -> None:
+    pair = replace(TOPOLOGY, load_balancer=LoadBalancer(nodes=2, vip=True))
+    assert planned(pair)["client"].environment["BALANCER_STATISTICS"] == (
+        "http://10.71.4.5:8404/statistics;csv#load-balancer-0 http://10.71.4.6:8404/statistics;csv#load-balancer-1"
+    )
+    alone = replace(TOPOLOGY, load_balancer=None, workbench=Workbench(mode="single", nodes=1))
+    assert "BALANCER_STATISTICS" not in planned(alone)["client"].environment
+
+
+def test_the_client_writes_into_the_database_by_its_gate_and_past_every_link() -> None:
+    link = Link(from_=Role.WORKBENCH, to=Role.DATABASE)
+    password = "value-of-DB_PASSWORD"
+    for topology in (TOPOLOGY, replace(TOPOLOGY, links=(link,))):
+        spec = planned(topology)["client"]
+        assert spec.secrets == {"DATABASE_URL": f"postgresql://hub:{password}@10.71.4.20:5432/hub"}
+    spec = planned(replace(TOPOLOGY, database=Patroni(user_timeout_s=7), links=(link,)))["client"]
+    assert spec.secrets == {"DATABASE_URL": f"postgresql://hub:{password}@10.71.4.25:5432/hub"}
+    assert spec.depends_on == ("load-balancer", "database-proxy")
+    # as the nodes have it
+    node = planned()["workbench-0"].environment
+    assert databases.limits(Database()) == {name: value for name, value in node.items() if name.startswith("DB_")}
+    assert spec.environment["DB_TCP_USER_TIMEOUT_MS"] == "7000"
+
+
+def test_without_a_database_the_client_is_told_nothing_of_one() -> None:
+    alone = replace(TOPOLOGY, database=None, workbench=Workbench(mode="active-active"))
+    spec = planned(alone)["client"]
+    assert (spec.secrets, spec.depends_on) == ({}, ("load-balancer",))
+    assert spec.environment == {
+        "PLATFORM_URLS": "http://10.71.4.5",
+        "BALANCER_STATISTICS": "http://10.71.4.5:8404/statistics;csv#load-balancer",
+    }
+    assert database_readback(alone) is None

@@ -125,3 +125,13 @@ def test_a_host_that_cannot_limit_says_what_it_lacks(tmp_path: Path, monkeypatch
     monkeypatch.setattr(throttle, "is_version_2", lambda: True)
     with pytest.raises(GuardError, match=r"io\.max is not there"):
         throttle.set_limit(tmp_path, "7:3", Limit(iops=20))
+
+
+@pytest.mark.parametrize("kind", ["stop", "restart", "nfs_restart"])
+def test_a_machine_whose_disk_does_not_answer_can_t_be_shut_down(host: RehearsalHost, kind: str) -> None:
+    stalled = IoStall().prepare(host, Aim(target="storage", tag="chaos-abc123-0"))
+    IoStall().inject(host, stalled)
+    with pytest.raises(GuardError, match="the disk of storage does not answer"):
+        FAULTS[kind].prepare(host, Aim(target="storage", tag="chaos-abc123-1"))
+    IoStall().undo(host, stalled)
+    assert FAULTS[kind].prepare(host, Aim(target="storage", tag="chaos-abc123-1"))["container"] == "storage"

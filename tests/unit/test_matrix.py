@@ -18,7 +18,7 @@ from harness.analysis import Measures, analyse
 from harness.analysis.standing import Cell, Standing, exit_code, standing
 from harness.core.clock import FakeClock
 from harness.core.verdict import Check, Outcome, Verdict
-from harness.core.words import SessionOutcome
+from harness.core.words import Recovery, SessionOutcome
 from harness.errors import RunInterrupted, SpecError, UsageError
 from harness.faults.registry import RULES
 from harness.report.matrix import few_words, measured, promised, render_matrix
@@ -152,11 +152,11 @@ def test_a_dry_run_lists_the_cells_with_what_applies(catalog: Catalog) -> None:
     assert lines[0].startswith("4 cells, of which 3 apply: 4 min at the least")
     assert [" ".join(line.split()) for line in lines[1:]] == [
         "bare",
-        "node-kill 12 people, 80 s; promised: nothing",
+        "node-kill 12 people, 76 s; promised: nothing",
         "lb-loss not applicable: bare has no load_balancer",
         "known",
-        "node-kill 12 people, 80 s; promised: by design, 30 s, restarted (known broken)",
-        "lb-loss 12 people, 65 s; promised: by repair, 30 s, kept",
+        "node-kill 12 people, 76 s; promised: by design, 30 s, restarted (known broken)",
+        "lb-loss 12 people, 61 s; promised: by repair, 30 s, kept",
         "nothing was started, nothing was changed",
     ]
 
@@ -317,14 +317,19 @@ def cell_of(measures: Measures | None, **more: Any) -> Cell:
 
 def test_a_cell_in_words(passed: Measures) -> None:
     cell = cell_of(passed)
-    assert promised(cell.promise) == "by design, 10 s, restarted"
+    assert promised(cell.promise) == "by design, 15 s, restarted"
     assert promised(None) == "nothing"
     assert measured(cell) == "by design, 4.0 s, 12 restarted"
     assert few_words(cell) == "4.0 s, 12 restarted"
     lost = cell_of(analyse(twelve_users(lose_user=True)))
     assert few_words(lost) == "4.0 s, 11 restarted, 1 lost"
     calm = cell_of(replace(passed, capabilities=()))
-    assert few_words(calm) == measured(calm) == "no outage, 12 restarted"
+    assert few_words(calm) == "no outage, 12 restarted"
+    assert measured(calm) == "by design, no outage, 12 restarted"
+    repaired = tuple(replace(row, recovery=Recovery.BY_REPAIR) for row in passed.sessions)
+    assert few_words(cell_of(replace(passed, capabilities=(), sessions=repaired))).startswith(
+        "no outage, people until repaired, 12"
+    )
     aside = cell_of(None, why_not="not applicable: no GPU", applicable=False)
     assert (measured(aside), few_words(aside)) == ("not applicable: no GPU", "not applicable")
     assert few_words(cell_of(None, why_not="not run: interrupted before its turn")) == "not run"
@@ -340,8 +345,8 @@ def test_the_tables(passed: Measures) -> None:
     ]
     text = printed(cells)
     lines = [" ".join(line.split()) for line in text.splitlines()]
-    assert "pair node-kill PASS by design, 10 s, restarted by design, 4.0 s, 12 restarted as promised" in lines
-    assert "pair gpu-loss by design, 10 s, restarted pair has no GPU not applicable" in lines
+    assert "pair node-kill PASS by design, 15 s, restarted by design, 4.0 s, 12 restarted as promised" in lines
+    assert "pair gpu-loss by design, 15 s, restarted pair has no GPU not applicable" in lines
     assert any(line.startswith("naive node-kill FAIL") and line.endswith("BROKEN") for line in lines)
     assert "topology node-kill gpu-loss" in lines
     assert "pair 4.0 s, 12 restarted not applicable" in lines

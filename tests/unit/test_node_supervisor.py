@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -31,7 +32,7 @@ def node() -> Iterator[SimpleNamespace]:
     """The image's modules; the image is no package of the harness, so its folder is on the path only here."""
     sys.path.insert(0, str(IMAGE))
     try:
-        names = ("machine", "settings", "processes", "status", "peers")
+        names = ("machine", "settings", "processes", "status", "peers", "load")
         modules: dict[str, ModuleType] = {n: importlib.import_module(f"node_supervisor.{n}") for n in names}
         yield SimpleNamespace(**modules)
     finally:
@@ -164,9 +165,18 @@ def test_a_lost_record_does_not_end_a_tenure(node: SimpleNamespace) -> None:
     assert node.machine.still_ours(None, "workbench-1", 3)
 
 
+def test_a_hub_of_a_single_node_has_a_file(node: SimpleNamespace) -> None:
+    url = "sqlite:////srv/hub/jupyterhub.sqlite"
+    settings = node.settings.Settings.from_environment(ENVIRONMENT | {"HUB_MODE": "single", "HUB_DB_URL": url})
+    assert settings.mode is node.settings.Mode.SINGLE
+    assert (settings.has_server, settings.sqlalchemy_url) == (False, url)
+
+
 def test_settings_defaults(node: SimpleNamespace) -> None:
     settings = node.settings.Settings.from_environment(ENVIRONMENT)
     assert settings.takeover is node.settings.Takeover.AUTOMATIC
+    assert (settings.mode, settings.supervised) == (node.settings.Mode.ACTIVE_PASSIVE, True)
+    assert settings.has_server
     assert (settings.standby_poll_s, settings.lease_ttl_s) == (0.5, 3.0)
     assert settings.sqlalchemy_url == "postgresql+psycopg://hub:pw@database:5432/hub"
     assert settings.connect_arguments["tcp_user_timeout"] == 3000
@@ -177,7 +187,8 @@ def test_settings_defaults(node: SimpleNamespace) -> None:
     ("name", "value"),
     [
         ("NODE_NAME", ""),
-        ("HUB_MODE", "active-active"),
+        ("HUB_MODE", "quorum"),
+        ("SUPERVISED", "sometimes"),
         ("TAKEOVER", "sometimes"),
         ("HUB_COOKIE_SECRET", "xyz"),
         ("STANDBY_POLL_S", "soon"),
@@ -214,9 +225,9 @@ def test_session_pids_reads_every_process(node: SimpleNamespace, tmp_path: Path)
     assert node.processes.session_pids(tmp_path) == [7]
 
 
-def snapshot(node: SimpleNamespace, looked_ns: int) -> Any:
+def snapshot(node: SimpleNamespace, looked_ns: int, *, log_in: bool = True) -> Any:
     return node.status.Snapshot(
-        looked_ns=looked_ns, phase="active", serving=True, ready=True, reason="held", since_ns=5
+        looked_ns=looked_ns, phase="active", serving=True, log_in=log_in, ready=True, reason="held", since_ns=5
     )
 
 
@@ -226,12 +237,61 @@ def test_active_page(node: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> 
     assert board.page("/active")[0] == 503
     board.latest = snapshot(node, 100 * S)
     assert board.page("/active") == (200, {"node": "workbench-1", "active": True, "since_monotonic_ns": 5})
+    assert board.page("/log-in")[0] == 200
+    board.latest = snapshot(node, 100 * S, log_in=False)
+    assert (board.page("/active")[0], board.page("/log-in")[0]) == (200, 503)
+    assert "the database does not answer" in board.page("/log-in")[1]["reason"]
     # the handler wakes before the supervisor does when a frozen node thaws
     board.latest = snapshot(node, 90 * S)
     status, content = board.page("/active")
     assert (status, content["active"]) == (503, False)
     assert board.page("/ready")[0] == 503
     assert board.page("/other")[0] == 404
+
+
+@pytest.mark.parametrize(("supervised", "starts"), [(True, 2), (False, 1)])
+def test_a_process_that_ended_is_started_again_only_where_the_node_is_supervised(
+    node: SimpleNamespace, tmp_path: Path, supervised: bool, starts: int
+) -> None:
+    class Ends(node.processes.Kept):  # type: ignore[misc, name-defined]
+        started = 0
+
+        def _start(self) -> subprocess.Popen[bytes]:
+            self.started += 1
+            process = subprocess.Popen(["true"])
+            process.wait()
+            return process
+
+    kept = Ends("test", tmp_path / "pid", 0.0, supervised=supervised)
+    assert kept.keep()
+    assert kept.keep() is supervised
+    assert kept.started == starts
+
+
+# -- how busy a node is --------------------------------------------------------------------------------------------
+
+
+def test_the_processor_time_is_read_from_either_version_of_control_groups(
+    node: SimpleNamespace, tmp_path: Path
+) -> None:
+    v1, v2 = tmp_path / "cpuacct.usage", tmp_path / "cpu.stat"
+    v1.write_text("5000000\n")
+    assert node.load.cpu_time_ns(v2, v1) == 5_000_000
+    v2.write_text("usage_usec 7\nuser_usec 3\n")
+    assert node.load.cpu_time_ns(v2, v1) == 7_000
+
+
+def test_a_busy_node_says_so(node: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, used = [0], [0]
+    monkeypatch.setattr(node.load.time, "monotonic_ns", lambda: clock[0])
+    monkeypatch.setattr(node.load, "cpu_time_ns", lambda: used[0])
+    meter = node.load.Meter(2)
+    clock[0], used[0] = S, S // 2  # half a second of the two that there are
+    assert meter.percent() == 75
+    clock[0], used[0] = S + 1, 2 * S
+    assert meter.percent() == 75, "asked again at once, it can't know better"
+    clock[0], used[0] = 2 * S, S // 2 + 2 * S
+    assert meter.percent() == 1
 
 
 # -- asking the other nodes ----------------------------------------------------------------------------------------

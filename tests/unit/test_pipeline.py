@@ -7,16 +7,20 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from harness.analysis import Measures
+from harness.analysis.checks_audit import CheckVerdict
+from harness.analysis.writes import StoreWrites
+from harness.components import databases
 from harness.core.clock import FakeClock
 from harness.core.experiment import Experiment, Fault
 from harness.core.history import Event, EventKind, FaultStep, Phase, read_history
 from harness.core.topology import Topology
 from harness.core.verdict import Outcome
+from harness.core.words import Role, Store
 from harness.errors import RecordError, RunError, RunInterrupted, UsageError
 from harness.faults.base import Evidence, State
 from harness.faults.host import Host
@@ -25,6 +29,7 @@ from harness.faults.registry import RULES
 from harness.run.artifacts import RunFolder
 from harness.run.experiment import run_experiment
 from harness.runtime.fake import Behaviour, FakeDeployment, FakeRuntime
+from harness.runtime.fake_database import FakeDatabase
 from harness.spec.loader import load_experiment, load_topology
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -113,6 +118,9 @@ def test_every_artefact_of_the_design_is_written_and_analysis_alone_rebuilds_it(
         "history.jsonl",
         "operations.parquet",
         "probes.parquet",
+        "database_writes.parquet",
+        "balancer.parquet",
+        "saved.parquet",
         "harness.log",
     )
     path = result.folder.path
@@ -141,6 +149,51 @@ def test_a_lost_acknowledged_write_fails(run: Run) -> None:
     result = run(Behaviour(lose_save=True))
     assert result.outcome is Outcome.FAIL
     assert result.measures.writes.lost == 1
+
+
+def database(result: Result) -> StoreWrites:
+    found = result.measures.writes.of(Store.DATABASE)
+    assert found is not None
+    return found
+
+
+def test_writes_that_a_failover_lost_fail_though_the_homes_have_everything(run: Run) -> None:
+    result = run(Behaviour(lose_database_writes=3))
+    assert result.outcome is Outcome.FAIL
+    writes = result.measures.writes
+    assert [one.lost for one in writes.stores] == [0, 3]
+    (reason,) = [reason for reason in result.measures.verdict.reasons if "promise acknowledged writes" in reason]
+    assert f"0 of {writes.stores[0].acknowledged} in homes, 3 of {writes.stores[1].acknowledged} in the data" in reason
+    assert reason.endswith("of writer in the database")
+
+
+def test_a_database_that_was_away_and_lost_nothing(run: Run, topology: Topology) -> None:
+    what = replace_name("db-failover")
+    result = run(on=topology, what=what)
+    found = database(result)
+    assert (found.lost, found.duplicated, found.unacknowledged_present) == (0, 0, 0)
+    assert found.acknowledged > 20 * what.steady_state_s
+    assert found.longest_gap_s == pytest.approx(what.faults[0].hold_s, abs=0.1)
+    (readback,) = read_history(result.folder.history).of(EventKind.READBACK)
+    assert readback.data["stores"]["database"] == found.acknowledged
+    assert sum(readback.data["stores"].values()) == readback.data["rows"]
+
+
+def test_a_database_that_can_not_be_read_back_is_an_error(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeDatabase, "primary_at", lambda *_: "")
+    result = run()
+    assert result.outcome is Outcome.ERROR
+    assert any("the database could not be read back within 60 s" in r for r in result.measures.verdict.reasons)
+
+
+def test_without_a_database_there_is_a_file_without_rows(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Topology, "roles", lambda _: tuple(role for role in Role if role is not Role.DATABASE))
+    monkeypatch.setattr(databases, "chosen", lambda _: None)
+    monkeypatch.setattr(FakeDatabase, "add", lambda *_: None)
+    result = run()
+    assert result.outcome is Outcome.PASS, result.measures.verdict.reasons
+    assert [one.store for one in result.measures.writes.stores] == [Store.HOME]
+    assert result.folder.load().database_writes.empty
 
 
 def test_a_lost_row_is_an_error_not_silence(run: Run) -> None:
@@ -243,11 +296,42 @@ def test_a_truncated_history_is_named_with_its_line(run: Run) -> None:
         RunFolder.existing(result.folder.path).analyse()
 
 
-def test_a_missing_row_file_of_a_whole_run_is_an_error(run: Run) -> None:
+@pytest.mark.parametrize("name", ["probes", "balancer"])
+def test_a_missing_row_file_of_a_whole_run_is_an_error(run: Run, name: str) -> None:
     result = run()
-    (result.folder.path / "probes.parquet").unlink()
-    with pytest.raises(RecordError, match=r"probes\.parquet"):
+    (result.folder.path / f"{name}.parquet").unlink()
+    with pytest.raises(RecordError, match=rf"{name}\.parquet"):
         RunFolder.existing(result.folder.path).analyse()
+
+
+@pytest.mark.parametrize(("checks", "verdict"), [("follow", CheckVerdict.RIGHT), ("blind", CheckVerdict.BLIND)])
+def test_the_checks_are_held_against_what_people_could_do(
+    run: Run, checks: Literal["follow", "blind"], verdict: CheckVerdict
+) -> None:
+    result = run(Behaviour(checks=checks, takeover_s=20.0))
+    (audit,) = result.measures.checks_audit.backends
+    assert (audit.balancer, audit.backend, audit.verdict) == ("load-balancer", "workbench", verdict)
+    assert [server.server for server in audit.servers] == ["workbench-0", "workbench-1"]
+    assert audit.any_away_s == pytest.approx(22, abs=0.3)  # 2 s more until the sessions are there
+    assert audit.down_s == pytest.approx(20 if checks == "follow" else 0, abs=0.6)
+    words = {(one.server, one.before, one.after) for one in result.measures.checks_audit.changes if one.before}
+    followed = {("workbench-0", "UP", "DOWN"), ("workbench-1", "DOWN", "UP")}
+    assert words == (followed if checks == "follow" else set())
+
+
+def test_the_audit_of_the_catalogue_has_a_word_for_each_of_its_faults(run: Run) -> None:
+    """The simulated platform needs neither database nor storage, so nothing is away and the checks are right."""
+    result = run(what=replace_name("health-check-audit"))
+    assert result.outcome is Outcome.PASS, result.measures.verdict.reasons
+    words = [(one.fault, one.verdict) for one in result.measures.checks_audit.backends]
+    assert words == [(0, CheckVerdict.RIGHT), (1, CheckVerdict.RIGHT)]
+
+
+def test_a_balancer_that_is_down_says_nothing(run: Run) -> None:
+    result = run(what=replace_name("lb-loss"))
+    (audit,) = result.measures.checks_audit.backends
+    assert audit.verdict is CheckVerdict.SILENT
+    assert audit.unreachable_s == pytest.approx(25, abs=0.6)
 
 
 def test_two_faults_in_one_timeline(run: Run, node_kill: Experiment) -> None:
@@ -257,11 +341,12 @@ def test_two_faults_in_one_timeline(run: Run, node_kill: Experiment) -> None:
     assert [outage.recovery.value for outage in log_in.outages] == ["by_design", "by_design"]
 
 
-def test_rows_that_were_changed_after_the_run_are_refused(run: Run) -> None:
+@pytest.mark.parametrize("name", ["operations", "database_writes", "saved"])
+def test_rows_that_were_changed_after_the_run_are_refused(run: Run, name: str) -> None:
     result = run()
-    path = result.folder.path / "operations.parquet"
+    path = result.folder.path / f"{name}.parquet"
     path.write_bytes((result.folder.path / "probes.parquet").read_bytes())
-    with pytest.raises(RecordError, match=r"operations\.parquet: is not the file that the history of this run knows"):
+    with pytest.raises(RecordError, match=rf"{name}\.parquet: is not the file that the history of this run knows"):
         RunFolder.existing(result.folder.path).analyse()
 
 

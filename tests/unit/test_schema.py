@@ -117,6 +117,7 @@ def test_each_database_has_its_own_keys(topology: Draft7Validator) -> None:
         ("workbench[active]", "workbench[primary]", "faults.0.target"),
         ("workbench[active]", "workbench[-1]", "faults.0.target"),
         ("workbench[active]", "scheduler[0]", "faults.0.target"),
+        ("workbench[active]", "database[cluster]", "faults.0.target"),
         ("database[*]", "database", "faults.0.peer"),
         ("    peer: database[*]\n", "", "faults.0"),
         ("direction: both", "direction: up", "faults.0.options.direction"),
@@ -130,6 +131,8 @@ def test_each_database_has_its_own_keys(topology: Draft7Validator) -> None:
         ("fault: partition", "fault: failover", "faults.0.target"),
         ("source:", "load: {users: 0}\nsource:", "load.users"),
         ("source:", "abort_when: {for_s: 5}\nsource:", "abort_when"),
+        ("source:", "growth: {at_s: 5}\nsource:", "growth"),
+        ("source:", "links: [{from: workbench}]\nsource:", "links.0"),
         ("source:", "name: x\nsource:", ""),
     ],
 )

@@ -169,7 +169,7 @@ def test_the_warm_parent_gets_no_secret_and_the_mark_first(
 
     monkeypatch.setenv("USER_PASSWORD", "geheim")
     monkeypatch.setattr(forker.node.subprocess, "Popen", popen)
-    parent = forker.node.SessionForker(tmp_path / "pid")
+    parent = forker.node.SessionForker(SimpleNamespace(supervised=True), tmp_path / "pid")
     assert [parent.keep(), parent.keep()] == [True, False]
     ((command, environment),) = started
     assert command[1:3] == ["-m", "session_forker"]

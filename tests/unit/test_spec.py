@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.core.experiment import Experiment, Fault, Load, Objectives, Target
+from harness.core.experiment import Experiment, Fault, Growth, Load, Objectives, Target
 from harness.core.topology import Topology
 from harness.core.words import Recovery, Role, SessionOutcome
 from harness.errors import SpecError, UsageError
@@ -92,6 +92,19 @@ def test_an_experiment_is_loaded_with_its_defaults() -> None:
         load=Load(),
         objectives=Objectives(),
     )
+
+
+def test_growth_is_loaded_with_its_default_and_resolves_to_itself() -> None:
+    loaded = experiment(
+        EXPERIMENT
+        + "growth: {at_s: 0, users_each: 12, every_s: 20, users_at_most: 24}\n"
+        + "objectives: {users_carried_at_least: 24}\n"
+    )
+    assert loaded.growth == Growth(
+        at_s=0.0, users_each=12, every_s=20.0, users_at_most=24, working_at_least_percent=95.0
+    )
+    assert loaded.growth.longest_s(loaded.load.users) == 20
+    assert load_resolved(dump_resolved(topology(), loaded)) == (topology(), loaded)
 
 
 def test_plain_words_of_yaml_1_1_stay_text() -> None:

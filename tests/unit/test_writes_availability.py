@@ -11,11 +11,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.analysis import analyse
+from harness.analysis import RunRecord, analyse
 from harness.analysis.availability import SessionState
+from harness.analysis.writes import StoreWrites
 from harness.core.history import EventKind
-from harness.core.rows import Operation, SavedValue
-from tests.unit.analysis_runs import fault_events, history, ns, op, operations_frame, probes_frame, record, twelve_users
+from harness.core.rows import DatabaseWrite, Operation, SavedValue
+from harness.core.topology import Topology
+from harness.core.words import Role, Store
+from tests.unit.analysis_runs import (
+    NUMBERS,
+    fault_events,
+    history,
+    in_database,
+    ns,
+    number,
+    op,
+    operations_frame,
+    probes_frame,
+    record,
+    twelve_users,
+)
 
 
 def save(t: float, value: int, **changes: Any) -> Operation:
@@ -26,19 +41,104 @@ def save(t: float, value: int, **changes: Any) -> Operation:
 def test_writes_are_compared_by_user_and_value() -> None:
     operations = [save(1, 1), save(2, 2), save(3, 3), save(4, 4, ok=0, found=-1), save(1, 1, user="u2", session="s2")]
     saved = [SavedValue("u1", 1), SavedValue("u1", 3), SavedValue("u1", 3), SavedValue("u1", 4), SavedValue("u3", 1)]
-    writes = analyse(record(operations, saved=saved)).writes
-    assert (writes.acknowledged, writes.found, writes.lost) == (4, 2, 2)
-    assert writes.first_lost == "value 1 of u2 (session s2)"
-    assert (writes.duplicated, writes.unacknowledged_present) == (1, 2)  # u1's second 3; u1's 4 and u3's 1
+    homes = store(record(operations, saved=saved), Store.HOME)
+    assert (homes.acknowledged, homes.found, homes.lost) == (4, 2, 2)
+    assert homes.first_lost == "value 1 of u2 (session s2)"
+    assert (homes.duplicated, homes.unacknowledged_present) == (1, 2)  # u1's second 3; u1's 4 and u3's 1
+
+
+def store(run: RunRecord, which: Store) -> StoreWrites:
+    found = analyse(run).writes.of(which)
+    assert found is not None
+    return found
+
+
+def test_numbers_in_the_database_are_compared_by_value() -> None:
+    writes = [number(1, 1), number(2, 2), number(3, 3, ok=0), number(4, 4, ok=0), number(5, 5)]
+    database = store(record(writes=writes, saved=in_database(1, 1, 1, 3)), Store.DATABASE)
+    assert (database.acknowledged, database.found, database.lost) == (3, 1, 2)
+    assert database.first_lost == "value 2 of writer in the database"
+    assert (database.duplicated, database.unacknowledged_present) == (2, 1)
+
+
+def test_a_value_in_a_home_is_none_in_the_database() -> None:
+    run = record([save(1, 1, user="writer")], writes=[number(1, 1)], saved=[*in_database(7), SavedValue("writer", 1)])
+    assert (store(run, Store.HOME).lost, store(run, Store.DATABASE).lost) == (0, 1)
+
+
+def test_the_sum_names_what_was_lost_first_wherever_it_was() -> None:
+    operations, writes = [save(3, 1), save(9, 2)], [number(1, 2), number(2, 6)]
+    both = analyse(record(operations, writes=writes, saved=[*in_database(1), SavedValue("u1", 2)])).writes
+    assert (both.acknowledged, both.lost, both.lost_of) == (4, 2, "1 of 2 in homes, 1 of 2 in the database")
+    assert both.first_lost == "value 1 of u1 (session s1)"
+    other = analyse(record(operations, writes=writes, saved=[*in_database(2), SavedValue("u1", 1)])).writes
+    assert other.first_lost == "value 1 of writer in the database"
+
+
+@pytest.mark.parametrize(
+    ("writes", "gap_s"),
+    [
+        ([], None),
+        ([number(1, 1, ok=0)], 40.0),
+        (NUMBERS, 0.25),
+        ([write for write in NUMBERS if not ns(5) < write.send_ns < ns(12)], 7.0),
+        ([write for write in NUMBERS if write.send_ns < ns(30)], 10.248),
+        ([write for write in NUMBERS if write.send_ns > ns(4)], 4.252),
+        ([number(1, -100), number(2, -1), number(3, 39, 41)], 40.0),
+    ],
+    ids=["nothing tried", "nothing acknowledged", "nothing happened", "away", "gone", "late", "outside the window"],
+)
+def test_the_longest_time_without_a_database_write_is_within_the_window(
+    writes: list[DatabaseWrite], gap_s: float | None
+) -> None:
+    database = store(record(writes=writes), Store.DATABASE)
+    assert database.longest_gap_s == (None if gap_s is None else pytest.approx(gap_s))
+
+
+def test_a_gap_is_not_known_where_nothing_was_observed() -> None:
+    assert store(record(events=history(steady=False)), Store.DATABASE).longest_gap_s is None
+
+
+def test_writes_before_the_fault_are_those_of_the_steady_state() -> None:
+    # from 5 s before the window, the gate's own time, to the injection at 5 s: 40 points, the last in flight
+    assert store(record(), Store.DATABASE).acknowledged_before_fault == 40
+    assert store(record(events=history()), Store.DATABASE).acknowledged_before_fault == len(NUMBERS)
+    assert store(record(events=history(steady=False)), Store.DATABASE).acknowledged_before_fault == 0
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.sets(st.integers(1, 60)), st.lists(st.integers(1, 60), max_size=80))
+def test_the_books_of_the_database_balance(acknowledged: set[int], found: list[int]) -> None:
+    writes = [number(value, value / 2, ok=int(value in acknowledged)) for value in range(1, 61)]
+    run = record(writes=writes)
+    saved = pd.DataFrame(
+        [(0, "writer", value, "database") for value in found], columns=["seq", "user", "value", "store"]
+    )
+    database = store(replace(run, saved=saved), Store.DATABASE)
+    assert database.found is not None
+    assert database.lost == len(acknowledged - set(found))
+    assert database.found + database.lost == database.acknowledged == len(acknowledged)
+    assert database.unacknowledged_present == len(set(found) - acknowledged)
+    assert database.duplicated == len(found) - len(set(found))
+
+
+def test_without_a_database_there_are_homes_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Topology, "roles", lambda _: tuple(role for role in Role if role is not Role.DATABASE))
+    run = record([save(1, 1)], saved=[SavedValue("u1", 1)], writes=())
+    measures = analyse(run)
+    assert [one.store for one in measures.writes.stores] == [Store.HOME]
+    assert measures.writes.lost_of == "0 of 1 in homes"
+    assert not [reason for reason in measures.verdict.reasons if "database" in reason]
 
 
 def test_without_a_readback_nothing_is_known_about_writes() -> None:
-    writes = analyse(record([save(1, 1)], events=history(readback=None))).writes
-    assert (writes.acknowledged, writes.read_back, writes.lost, writes.found) == (1, False, None, None)
+    writes = analyse(record([save(1, 1)], writes=[number(1, 1), number(2, 2)], events=history(readback=None))).writes
+    assert (writes.acknowledged, writes.read_back, writes.lost) == (3, False, None)
+    assert [(one.found, one.lost, one.duplicated) for one in writes.stores] == [(None, None, None)] * 2
 
 
 def test_no_writes_lose_nothing() -> None:
-    writes = analyse(record()).writes
+    writes = analyse(record(writes=())).writes
     assert (writes.acknowledged, writes.lost, writes.first_lost) == (0, 0, None)
 
 
@@ -147,7 +247,7 @@ def test_two_hundred_thousand_rows_lose_no_session() -> None:
     numbers = pd.Series(np.repeat(np.arange(users), rows)).astype("str")
     operations = operations.assign(user="u" + numbers, session="s" + numbers, seq=np.arange(len(operations)))
     t_ns = ns(0) + np.arange(36_000) * 1_000_000
-    probes = pd.DataFrame(dict.fromkeys(("capability", "node", "detail"), "work"), index=range(len(t_ns)))
+    probes = pd.DataFrame(dict.fromkeys(("capability", "node", "detail", "via"), "work"), index=range(len(t_ns)))
     probes = probes.assign(due_ns=t_ns, send_ns=t_ns, end_ns=t_ns + 500_000, ok=(np.arange(36_000) % 9_000 > 900) * 1)
     big = replace(run, operations=operations, probes=probes)
     assert len(operations) + len(probes) > 200_000

@@ -122,11 +122,8 @@ class RealVolumes:
     # -- the family -------------------------------------------------------------------------------------------------
 
     def used_by(self, container: str) -> str:
-        found = self._engine.inspect(container_name(self._run_id, container))
-        if found["Config"]["Labels"].get(LABEL_RUN, "") != self._run_id:
-            raise GuardError(f"container {container} is not this run's: refused")
-        mounted: list[str] = [m["Name"] for m in found["Mounts"] if m["Type"] == "volume"]
-        own = [name for name in mounted if name.startswith(self._prefix) and loops.device_of(name)]
+        mounted = self._mounted(container)
+        own = self._own(mounted)
         if len(own) != 1:
             why = "; ".join(self._refused[name] for name in mounted if name in self._refused)
             raise GuardError(
@@ -135,6 +132,18 @@ class RealVolumes:
                 hint="size_mb of its role must be more than 0, and the engine's host must have loop devices",
             )
         return own[0]
+
+    def stalls(self, container: str) -> bool:
+        return any(self.attempt(volume).hangs for volume in self._own(self._mounted(container)))
+
+    def _mounted(self, container: str) -> list[str]:
+        found = self._engine.inspect(container_name(self._run_id, container))
+        if found["Config"]["Labels"].get(LABEL_RUN, "") != self._run_id:
+            raise GuardError(f"container {container} is not this run's: refused")
+        return [m["Name"] for m in found["Mounts"] if m["Type"] == "volume"]
+
+    def _own(self, mounted: list[str]) -> list[str]:
+        return [name for name in mounted if name.startswith(self._prefix) and loops.device_of(name)]
 
     def exists(self, volume: str) -> bool:
         return self._root(volume) is not None

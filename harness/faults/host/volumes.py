@@ -75,6 +75,10 @@ class Volumes(Protocol):
         own, or more than one."""
         ...
 
+    def stalls(self, container: str) -> bool:
+        """Whether a file system of its own that one of the run's containers uses does not answer."""
+        ...
+
     def exists(self, volume: str) -> bool:
         """Whether it is still there; one whose containers and agent all died is not."""
         ...

@@ -7,7 +7,16 @@ from typing import ClassVar
 from harness.faults.base import Aim, Evidence, FaultKind, State
 from harness.faults.host import ContainerState, GuardError, Host
 
-__all__ = ["Kill", "Pause", "Restart", "Stop", "back", "guard_own_machine", "machine_state"]
+__all__ = [
+    "Kill",
+    "Pause",
+    "Restart",
+    "Stop",
+    "back",
+    "guard_can_be_shut_down",
+    "guard_own_machine",
+    "machine_state",
+]
 
 
 def guard_own_machine(container: ContainerState) -> None:
@@ -19,6 +28,15 @@ def guard_own_machine(container: ContainerState) -> None:
         )
     if not container.own_namespaces:
         raise GuardError(f"{container.name} shares the host's network or PID namespace: refused")
+
+
+def guard_can_be_shut_down(host: Host, name: str) -> None:
+    """Refuse a machine whose disk does not answer: what waits for it can't even be killed, so it never goes off."""
+    if host.volumes.stalls(name):
+        raise GuardError(
+            f"the disk of {name} does not answer, so the machine can't be shut down",
+            hint="does an earlier fault of this experiment still hold? `kill` it instead, or let io_stall end first",
+        )
 
 
 def machine_state(container: ContainerState) -> State:
@@ -90,11 +108,16 @@ class Stop(Kill):
     kind: ClassVar[str] = "stop"
     summary: ClassVar[str] = "the machine is shut down in an orderly way and stays off until undone"
 
+    def prepare(self, host: Host, aim: Aim) -> State:
+        state = super().prepare(host, aim)
+        guard_can_be_shut_down(host, aim.target)
+        return state
+
     def inject(self, host: Host, state: State) -> None:
         host.machines.stop(state["id"])
 
 
-class Restart(Kill):
+class Restart(Stop):
     """The machine is rebooted: shut down in an orderly way and started at once.
 
     The effect is a new incarnation; what comes back by itself at a boot does. Undo only makes sure that it runs.

@@ -7,7 +7,7 @@ from typing import ClassVar
 from harness.core.words import Role
 from harness.faults.base import Aim, Evidence, NoOptions, State
 from harness.faults.host import GuardError, Host
-from harness.faults.kinds.machines import Restart, back
+from harness.faults.kinds.machines import Restart, back, guard_can_be_shut_down
 from harness.faults.kinds.processes import Freeze, process_state
 
 __all__ = ["NfsHang", "NfsRestart"]
@@ -66,7 +66,9 @@ class NfsRestart(Restart):
     roles: ClassVar[frozenset[Role]] = frozenset({Role.STORAGE})
 
     def prepare(self, host: Host, aim: Aim) -> State:
-        return {**_prepare(host, aim), "address": host.machines.look(aim.target).address}
+        state = _prepare(host, aim)
+        guard_can_be_shut_down(host, aim.target)
+        return {**state, "address": host.machines.look(aim.target).address}
 
     def confirm(self, host: Host, state: State) -> Evidence:
         restarted = back(host, state)

@@ -22,6 +22,9 @@ class PaperVolumes:
     def used_by(self, container: str) -> str:
         return f"volume-of-{container}"
 
+    def stalls(self, container: str) -> bool:
+        return self._paper.is_wrong("disk frozen", container)
+
     def exists(self, volume: str) -> bool:
         return volume.startswith("volume-of-")
 

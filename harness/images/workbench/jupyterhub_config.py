@@ -19,9 +19,10 @@ c.ConfigurableHTTPProxy.auth_token = settings.proxy_token
 c.JupyterHub.cleanup_servers = False
 c.JupyterHub.cleanup_proxy = False
 
-# One database and one cookie secret for both nodes: whoever is logged in stays so after a takeover.
+# In active-passive one database and one cookie secret for all nodes: whoever is logged in stays so after a takeover.
 c.JupyterHub.db_url = settings.sqlalchemy_url
-c.JupyterHub.db_kwargs = {"connect_args": settings.connect_arguments}
+if settings.has_server:
+    c.JupyterHub.db_kwargs = {"connect_args": settings.connect_arguments}
 c.JupyterHub.cookie_secret = bytes.fromhex(settings.cookie_secret)
 
 c.JupyterHub.authenticator_class = "shared-password"

@@ -11,16 +11,20 @@ from types import FrameType
 
 from node_supervisor.hub import HubProcess, HubWatch
 from node_supervisor.lease import LeaseKeeper
+from node_supervisor.load import serve_load
 from node_supervisor.log import log
 from node_supervisor.machine import Action, Decision, Lease, Observation, Phase, decide
 from node_supervisor.peers import PeerWatch
-from node_supervisor.processes import Proxy, SessionForker, end_sessions
-from node_supervisor.settings import SessionStart, Settings, SettingsError
+from node_supervisor.processes import DatabaseProxy, Kept, Proxy, SessionForker, end_sessions
+from node_supervisor.settings import Mode, SessionStart, Settings, SettingsError
 from node_supervisor.status import STALL_NS, Board, Snapshot, serve
+from node_supervisor.tenure import OwnTenure
 
 STATE = Path("/run/node")
 HUB_CONFIG = Path("/opt/node/jupyterhub_config.py")
 TICK_S = 0.1
+#: A database that has not answered for this long is taken for one that does not; six of the looks at it.
+DATABASE_SILENT_NS = 3_000_000_000
 
 
 class Supervisor:
@@ -29,13 +33,18 @@ class Supervisor:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._board = Board(settings.node_name)
-        self._hub = HubProcess(HUB_CONFIG, STATE / "hub.pid")
+        self._hub = HubProcess(HUB_CONFIG, STATE / "hub.pid", supervised=settings.supervised)
         self._proxy = Proxy(settings, STATE / "proxy.pid")
         prewarmed = settings.session_start is SessionStart.PREWARMED
-        self._session_forker = SessionForker(STATE / "session-forker.pid") if prewarmed else None
+        self._session_forker = SessionForker(settings, STATE / "session-forker.pid") if prewarmed else None
+        self._database_proxy: Kept | None = None
+        if DatabaseProxy.CONFIG.exists():
+            self._database_proxy = DatabaseProxy(settings, STATE / "database-proxy.pid")
         # threads only after the forker exists: they have nothing it could inherit
         self._watch = HubWatch(settings)
-        self._lease = LeaseKeeper(settings)
+        self._lease: LeaseKeeper | OwnTenure = (
+            LeaseKeeper(settings) if settings.mode is Mode.ACTIVE_PASSIVE else OwnTenure(settings)
+        )
         self._peers = PeerWatch(settings.peers, settings.status_port)
         self._phase = Phase.STANDBY
         self._since_ns: int | None = None
@@ -45,6 +54,7 @@ class Supervisor:
     def run(self) -> None:
         """Goes on until the process is told to end."""
         serve(self._board, self._settings.status_port)
+        serve_load(self._settings.load_port)
         self._watch.start()
         self._lease.start()
         self._peers.start()
@@ -70,8 +80,9 @@ class Supervisor:
         self._hub.poll()
         if self._proxy.keep():
             self._watch.routes_lost.set()
-        if self._session_forker is not None:
-            self._session_forker.keep()
+        for kept in (self._session_forker, self._database_proxy):
+            if kept is not None:
+                kept.keep()
         return Observation(
             now_ns=now,
             lease=self._lease_as_peers_see_it(),
@@ -102,6 +113,7 @@ class Supervisor:
             looked_ns=self._looked_ns,
             phase=decision.phase.value,
             serving=decision.serving,
+            log_in=self._looked_ns - self._lease.database_answered_ns < DATABASE_SILENT_NS,
             ready=decision.ready,
             reason=decision.reason,
             since_ns=self._since_ns,

@@ -28,7 +28,8 @@ PROBE_TIMEOUT_S = 2.0
 class HubProcess:
     """The forker and the hub it has forked."""
 
-    def __init__(self, config: Path, pid_file: Path) -> None:
+    def __init__(self, config: Path, pid_file: Path, *, supervised: bool) -> None:
+        self._supervised = supervised
         self._config = config
         self._pid_file = pid_file
         self._started_ns = 0
@@ -49,8 +50,13 @@ class HubProcess:
         self._channel = ours
 
     def start(self) -> None:
-        """Orders a hub, unless the last order is too recent; a forker that still imports finds it later."""
+        """Orders a hub, unless the last order is too recent; a forker that still imports finds it later.
+
+        A hub that ended, on a node that is not supervised, stays away.
+        """
         if time.monotonic_ns() - self._started_ns < RESTART_S * 1e9:
+            return
+        if self._started_ns and not self._supervised:
             return
         self._started_ns = time.monotonic_ns()
         try:

@@ -58,6 +58,8 @@ class LeaseKeeper(threading.Thread):
         self.view = Lease.UNREACHABLE
         #: When the last look that found the lease held began, monotonic.
         self.held_ns = 0
+        #: When the last look that the database answered began, monotonic.
+        self.database_answered_ns = 0
 
     def give_up(self) -> None:
         """Ends the tenure; called when the node is fenced."""
@@ -69,6 +71,7 @@ class LeaseKeeper(threading.Thread):
             before = self.view
             try:
                 self.view = self._look()
+                self.database_answered_ns = began
             except (psycopg.Error, OSError) as error:
                 self._close()
                 self.view = Lease.UNREACHABLE if self._epoch is None else Lease.CONTACT_LOST

@@ -15,7 +15,7 @@ from session_forker.request import MARK
 from node_supervisor.log import log
 from node_supervisor.settings import Settings
 
-__all__ = ["Kept", "Proxy", "SessionForker", "end_sessions", "is_session", "session_pids"]
+__all__ = ["DatabaseProxy", "Kept", "Proxy", "SessionForker", "end_sessions", "is_session", "session_pids"]
 
 RESTART_S = 0.2
 #: It imports for a second or so; one that dies of that must not take a whole processor.
@@ -28,9 +28,10 @@ ARGUMENTS_ROOM = 512
 
 
 class Kept(ABC):
-    """A process of the node, started again when it ends."""
+    """A process of the node, started again when it ends if the node is supervised."""
 
-    def __init__(self, name: str, pid_file: Path, restart_s: float) -> None:
+    def __init__(self, name: str, pid_file: Path, restart_s: float, *, supervised: bool) -> None:
+        self._supervised = supervised
         self._name = name
         self._pid_file = pid_file
         self._restart_s = restart_s
@@ -54,6 +55,8 @@ class Kept(ABC):
         """
         if self.alive or time.monotonic_ns() - self._started_ns < self._restart_s * 1e9:
             return False
+        if self._process is not None and not self._supervised:
+            return False
         if self._process is not None:
             log(self._name, f"ended with {self._process.returncode}, starting it again")
         self._started_ns = time.monotonic_ns()
@@ -72,7 +75,7 @@ class Proxy(Kept):
     """configurable-http-proxy; when it ends, its routes and the connections through it are gone."""
 
     def __init__(self, settings: Settings, pid_file: Path) -> None:
-        super().__init__("proxy", pid_file, RESTART_S)
+        super().__init__("proxy", pid_file, RESTART_S, supervised=settings.supervised)
         self._settings = settings
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -90,11 +93,23 @@ class Proxy(Kept):
         return subprocess.Popen(command, cwd="/srv/hub")
 
 
+class DatabaseProxy(Kept):
+    """HAProxy between this node and the database's servers, where each node has one of its own."""
+
+    CONFIG = Path("/etc/haproxy/database.cfg")
+
+    def __init__(self, settings: Settings, pid_file: Path) -> None:
+        super().__init__("database-proxy", pid_file, RESTART_S, supervised=settings.supervised)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(["haproxy", "-db", "-f", str(self.CONFIG)], cwd="/srv/hub")
+
+
 class SessionForker(Kept):
     """The warm parent of sessions; those it has forked live on when it ends."""
 
-    def __init__(self, pid_file: Path) -> None:
-        super().__init__("sessions", pid_file, FORKER_RESTART_S)
+    def __init__(self, settings: Settings, pid_file: Path) -> None:
+        super().__init__("sessions", pid_file, FORKER_RESTART_S, supervised=settings.supervised)
 
     def _start(self) -> subprocess.Popen[bytes]:
         # None of the node's secrets: what is in the parent's environment, every child can read. The mark stands first

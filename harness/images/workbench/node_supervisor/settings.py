@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
-__all__ = ["SessionStart", "Settings", "SettingsError", "Takeover"]
+__all__ = ["Mode", "SessionStart", "Settings", "SettingsError", "Takeover"]
 
 #: A node notices after 2 s that it was frozen; it must do so before the database can have ended its lease.
 MIN_LEASE_TTL_S = 3.0
@@ -20,6 +20,18 @@ _E = TypeVar("_E", bound=enum.Enum)
 
 class SettingsError(ValueError):
     """A variable is missing or holds something else than was expected."""
+
+
+class Mode(enum.Enum):
+    """Who of several nodes serves."""
+
+    #: Whoever holds the lease in the hub's database.
+    ACTIVE_PASSIVE = "active-passive"
+    #: Every one of them, with a hub and a database of its own.
+    ACTIVE_ACTIVE = "active-active"
+    #: The same for one node alone, and for one of several that share nothing.
+    SINGLE = "single"
+    SEPARATE = "separate"
 
 
 class Takeover(enum.Enum):
@@ -44,6 +56,9 @@ class Settings:
     """Everything the node reads from its environment; durations in seconds."""
 
     node_name: str
+    mode: Mode
+    #: Whether a process of the node that ended is started again.
+    supervised: bool
     database_url: str
     cookie_secret: str
     proxy_token: str
@@ -67,6 +82,7 @@ class Settings:
     proxy_port: int = 8000
     proxy_api_port: int = 8001
     status_port: int = 8002
+    load_port: int = 8003
     hub_port: int = 8081
 
     @classmethod
@@ -76,9 +92,6 @@ class Settings:
         Raises:
             SettingsError: names the variable, what was expected and what was found.
         """
-        mode = environment.get("HUB_MODE", "active-passive")
-        if mode != "active-passive":
-            raise SettingsError(f"HUB_MODE: expected active-passive, found {mode!r}")
         secret = _text(environment, "HUB_COOKIE_SECRET")
         lease_ttl_s = _number(environment, "LEASE_TTL_S", 3.0)
         if 0 < lease_ttl_s < MIN_LEASE_TTL_S:
@@ -89,6 +102,8 @@ class Settings:
             raise SettingsError("HUB_COOKIE_SECRET: expected an even number of hexadecimal digits") from None
         return cls(
             node_name=_text(environment, "NODE_NAME"),
+            mode=_word(environment, "HUB_MODE", Mode.ACTIVE_PASSIVE),
+            supervised=_yes(environment, "SUPERVISED"),
             database_url=_text(environment, "HUB_DB_URL"),
             cookie_secret=secret,
             proxy_token=_text(environment, "CONFIGPROXY_AUTH_TOKEN"),
@@ -107,8 +122,15 @@ class Settings:
         )
 
     @property
+    def has_server(self) -> bool:
+        """Whether the database is a server's, and not a file of the node's own."""
+        return not self.database_url.startswith("sqlite:")
+
+    @property
     def sqlalchemy_url(self) -> str:
         """The database's address for SQLAlchemy, which wants the driver's name in the scheme."""
+        if not self.has_server:
+            return self.database_url
         return urlunsplit(urlsplit(self.database_url)._replace(scheme="postgresql+psycopg"))
 
     @property
@@ -124,7 +146,7 @@ class Settings:
 
     @property
     def service_token(self) -> str:
-        """The supervisor's own credential at the hub, the same on both nodes."""
+        """The supervisor's own credential at the hub, the same on all nodes that share the cookie secret."""
         return hmac.new(bytes.fromhex(self.cookie_secret), b"node-supervisor", hashlib.sha256).hexdigest()
 
 
@@ -145,6 +167,13 @@ def _word(environment: Mapping[str, str], name: str, default: _E) -> _E:
     except ValueError:
         words = ", ".join(word.value for word in kind)
         raise SettingsError(f"{name}: expected one of {words}, found {text!r}") from None
+
+
+def _yes(environment: Mapping[str, str], name: str) -> bool:
+    text = environment.get(name, "") or "yes"
+    if text not in {"yes", "no"}:
+        raise SettingsError(f"{name}: expected yes or no, found {text!r}")
+    return text == "yes"
 
 
 def _number(environment: Mapping[str, str], name: str, default: float) -> float:

@@ -1,4 +1,4 @@
-"""What the node says about itself over HTTP, always: /active for balancers, /ready for who starts it."""
+"""What the node says about itself over HTTP, always: /active and /log-in for balancers, /ready for who starts it."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ class Snapshot:
     looked_ns: int
     phase: str
     serving: bool
+    log_in: bool
+    """Whether somebody could log in, as far as the node can tell."""
     ready: bool
     reason: str
     since_ns: int | None
@@ -36,6 +38,7 @@ class Board:
             looked_ns=time.monotonic_ns(),
             phase="standby",
             serving=False,
+            log_in=False,
             ready=False,
             reason="starting",
             since_ns=None,
@@ -46,9 +49,11 @@ class Board:
         seen = self.latest
         stalled = time.monotonic_ns() - seen.looked_ns > STALL_NS
         reason = "the supervisor was frozen" if stalled else seen.reason
-        if path == "/active":
-            if seen.serving and not stalled:
+        if path in ("/active", "/log-in"):
+            if not stalled and seen.serving and (seen.log_in or path == "/active"):
                 return 200, {"node": self.node, "active": True, "since_monotonic_ns": seen.since_ns}
+            if seen.serving and not seen.log_in:
+                reason = f"the database does not answer; {reason}"
             return 503, {"node": self.node, "active": False, "phase": seen.phase, "reason": reason}
         if path == "/ready":
             good = seen.ready and not stalled
@@ -58,7 +63,7 @@ class Board:
                 "phase": seen.phase,
                 "reason": reason,
             }
-        return 404, {"node": self.node, "reason": f"no page {path}; expected /active or /ready"}
+        return 404, {"node": self.node, "reason": f"no page {path}; expected /active, /log-in or /ready"}
 
 
 class _Server(ThreadingHTTPServer):

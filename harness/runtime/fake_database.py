@@ -1,0 +1,62 @@
+"""The simulated platform's database: which server takes writes when, and what is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.core.clock import to_ns
+from harness.core.rows import DatabaseWrite
+
+__all__ = ["FakeDatabase"]
+
+#: As often as the real writer.
+_PERIOD_NS = to_ns(0.05)
+
+
+class FakeDatabase:
+    """Its servers share their data, and the first that serves takes the writes."""
+
+    def __init__(self) -> None:
+        self.written: list[tuple[str, int]] = []
+        """Writer and number of everything that is in it."""
+        self._servers: dict[str, list[tuple[int, bool]]] = {}
+        """When each began and ceased to serve."""
+
+    def add(self, name: str) -> None:
+        """A server, which does not serve yet."""
+        self._servers[name] = []
+
+    def has(self, name: str) -> bool:
+        """Whether it is one of its servers."""
+        return name in self._servers
+
+    def __bool__(self) -> bool:
+        """Whether the platform has one at all."""
+        return bool(self._servers)
+
+    def changed(self, name: str, t_ns: int, *, serves: bool) -> None:
+        """A machine of the platform, which may be one of its servers, serves or ceases to."""
+        if name in self._servers:
+            self._servers[name].append((t_ns, serves))
+
+    def primary_at(self, t_ns: int) -> str:
+        """The server that takes writes at that moment, or nothing."""
+        for name, changes in self._servers.items():
+            states = [serves for since_ns, serves in changes if since_ns <= t_ns]
+            if states and states[-1]:
+                return name
+        return ""
+
+    def write(
+        self, writer: str, start_ns: int, end_ns: int, *, latency_ns: int, lose: int, lose_from_ns: int | None
+    ) -> Iterator[DatabaseWrite]:
+        """A number at each point of the grid. Those acknowledged are in it afterwards, but for `lose` of them: the
+        first that were acknowledged from `lose_from_ns` on."""
+        for value, due_ns in enumerate(range(start_ns, end_ns, _PERIOD_NS), start=1):
+            server = self.primary_at(due_ns)
+            if server and lose and lose_from_ns is not None and due_ns >= lose_from_ns:
+                lose -= 1
+            elif server:
+                self.written.append((writer, value))
+            ok, detail = (1, "") if server else (0, "refused")
+            yield DatabaseWrite(writer, value, due_ns, due_ns, due_ns + latency_ns, ok, server, detail)
