@@ -139,7 +139,7 @@ def test_both_servers_have_the_same_disk_and_one_reads_the_homes_back() -> None:
 def test_people_and_nodes_come_to_the_virtual_addresses() -> None:
     specs = planned()
     assert specs["client"].environment["PLATFORM_URLS"] == "http://10.71.4.4"
-    assert set(specs["client"].depends_on) == {"load-balancer-0", "load-balancer-1"}
+    assert {"load-balancer-0", "load-balancer-1"} < set(specs["client"].depends_on)
     for node in members(PAIRS, Role.WORKBENCH):
         assert specs[node].environment["HOMES_SERVER"] == "10.71.4.29:/export"
 
