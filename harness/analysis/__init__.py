@@ -53,4 +53,5 @@ def analyse(record: RunRecord) -> Measures:
         experiment_source=record.experiment.source,
         run=record.run,
         verdict=judge(record, parts),
+        known_broken=record.topology.known_broken.get(record.experiment.name, ""),
     )

@@ -155,6 +155,8 @@ class Measures(Parts):
     experiment_source: str
     run: Mapping[str, Any]
     verdict: Verdict
+    known_broken: str = ""
+    """Why the topology's file says that its promise for this experiment does not hold; empty where it says nothing."""
 
     def seconds_from_origin(self, t_ns: int) -> float:
         """Seconds since the first injection (without faults: since the start of the window)."""

@@ -75,6 +75,7 @@ class Topology:
     load_balancer: LoadBalancer | None = None
     """Without it people go to the node itself (with `mode: separate` each to their team's)."""
     workbench: Workbench
+    """The nodes that people work on."""
     database: Annotated[Database | Patroni | None, ByProduct()] = None
     """Without it each node's hub has a file of its own (SQLite) on the node's own disk."""
     storage: Storage | None = None

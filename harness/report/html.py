@@ -41,6 +41,7 @@ def render_html(measures: Measures) -> str:
         m=measures,
         title=words.title(measures),
         sentence=words.plain_sentence(measures),
+        known_broken=words.known_broken(measures),
         carried=words.carried(measures),
         sessions=worst_first[:SESSIONS_SHOWN],
         sessions_hidden=max(0, len(worst_first) - SESSIONS_SHOWN),

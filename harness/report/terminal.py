@@ -75,6 +75,8 @@ def render_suite(
     for name, result in entries:
         if not isinstance(result, str) and result.verdict.outcome is not Outcome.PASS:
             console.print(Text(f"  - {name}: {result.verdict.reasons[0]}"))
+        if not isinstance(result, str) and (known := words.known_broken(result)):
+            console.print(Text(f"  - {name}: {known}", style="yellow"))
     console.print(Text.assemble((outcome.value, STYLES[outcome]), f"  {topology}, {len(entries)} experiments"))
     console.print(Text(f"suite: {path}"), soft_wrap=True)
     render_unprotected(topology, [result for _, result in entries if not isinstance(result, str)], console)
@@ -208,5 +210,7 @@ def _verdict(measures: Measures, console: Console) -> None:
     verdict = measures.verdict
     console.print()
     console.print(Text.assemble((verdict.outcome.value, STYLES[verdict.outcome]), "  ", words.plain_sentence(measures)))
+    if known := words.known_broken(measures):
+        console.print(Text(known, style="yellow"))
     for reason in verdict.reasons:
         console.print(Text(f"  - {reason}"))

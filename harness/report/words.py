@@ -9,6 +9,7 @@ from typing import Any
 from harness.analysis.growth import GrowthFacts
 from harness.analysis.measures import Measures
 from harness.analysis.outages import Outage
+from harness.analysis.standing import Standing, standing
 from harness.analysis.writes import WriteMeasures
 from harness.core.history import GrowthEnd
 from harness.core.verdict import Check, Outcome
@@ -20,6 +21,7 @@ __all__ = [
     "carried",
     "flatten",
     "judged",
+    "known_broken",
     "longest",
     "milliseconds",
     "people_recovered",
@@ -125,6 +127,18 @@ def plain_sentence(measures: Measures) -> str:
         whom = "Not everybody could work" if measures.without_fault.missing else "Not everything worked"
         return f"{whom} even before anything was broken: {measures.without_fault.observed}."
     return f"{_platform(measures)}; {_people(measures)}; {_writes(measures)}."
+
+
+def known_broken(measures: Measures) -> str:
+    """What the topology's file says of a promise that does not hold, beside what became of it; empty where it says
+    nothing."""
+    why = " ".join(measures.known_broken.split())
+    if not why:
+        return ""
+    return {
+        Standing.KNOWN_BROKEN: f"known broken: {why}",
+        Standing.MENDED: f"expected to break, but the promise was kept: take it out of known_broken? It says: {why}",
+    }.get(standing(measures.verdict, why), f"expected to break, but this run proves nothing: {why}")
 
 
 def unprotected(measures: Measures) -> list[str]:

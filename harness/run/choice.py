@@ -27,31 +27,44 @@ class Chosen:
     not_applicable: Sequence[SuiteEntry]
     by_name: bool
     """Whether each experiment was asked for by its name; then each must apply."""
+    names: Sequence[str] = ()
+    """Of all experiments that were asked for, in that order."""
 
 
 def choose(
-    catalog: Catalog, topology: str, words: str, rules: Mapping[str, FaultRules], *, users: int | None = None
+    catalog: Catalog,
+    topology: str,
+    words: str,
+    rules: Mapping[str, FaultRules],
+    *,
+    users: int | None = None,
+    lenient: bool = False,
 ) -> Chosen:
     """Load and check everything that `words` (`suite`, `all`, names or paths with commas between) means.
 
-    Of a suite, what the topology has nothing for is set aside; what was asked for by its name must apply. `users`
-    replaces each experiment's number of people. Raises `UsageError`, of which `SpecError` is one.
+    Of a suite, what the topology has nothing for is set aside; what was asked for by its name must apply, unless
+    `lenient` says that it was asked for on several topologies. `users` replaces each experiment's number of people.
+
+    Raises `UsageError`, of which `SpecError` is one.
     """
     topology_path = catalog.topology_path(topology)
     the_topology = load_topology(topology_path)
     chosen: list[Experiment] = []
+    aside = lenient or words in (SUITE, ALL)
     set_aside: list[SuiteEntry] = []
+    names: list[str] = []
     for name in chosen_experiments(words, catalog.experiments):
         path = catalog.experiment_path(name)
         experiment = load_experiment(path, rules)
-        reason = why_not_applicable(the_topology, experiment, rules) if words in (SUITE, ALL) else ""
+        names.append(experiment.name)
+        reason = why_not_applicable(the_topology, experiment, rules) if aside else ""
         if reason:
             set_aside.append(SuiteEntry(experiment.name, why_not=f"not applicable: {reason}", applicable=False))
             continue
         check_pair(the_topology, experiment, topology_path, path, rules)
         chosen.append(experiment if users is None else _with_users(experiment, users))
     check_promises(the_topology, topology_path, [*catalog.experiments(), *(one.name for one in chosen)])
-    return Chosen(the_topology, chosen, set_aside, by_name=words not in (SUITE, ALL))
+    return Chosen(the_topology, chosen, set_aside, by_name=not aside, names=names)
 
 
 def that_fit(chosen: Chosen, machine: Mapping[str, Any]) -> Chosen:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from harness.components.base import SECRETS
-from harness.components.registry import members, other_side, plan
+from harness.components.registry import members, other_side
 from harness.core.clock import to_ns
 from harness.core.experiment import Experiment, Fault, Growth
 from harness.core.names import link_name
-from harness.core.specs import ContainerSpec, NodeContext
+from harness.core.specs import ContainerSpec
 from harness.core.topology import Topology
 from harness.faults.base import Aim, State
 from harness.faults.registry import FAULTS
 from harness.faults.rehearsal import RehearsalHost
+from harness.run.paper import paper_plan
 from harness.run.plan import needed_images, time_line
 from harness.run.suite import SuiteEntry
 from harness.spec.targets import parse_target
@@ -28,11 +28,9 @@ def plan_lines(
 ) -> Iterator[str]:
     """The plan as lines for a person."""
     yield f"{topology.name}: these containers would be started on a network of their own"
-    # TEST-NET-1 (RFC 5737) stands for the subnet, because certificates name real addresses
-    context = NodeContext(run_id="RUN", subnet_prefix="192.0.2", secrets=dict.fromkeys(SECRETS, "SECRET"))
     yield f"  images: {', '.join(needed_images(topology))}"
     yield "  agent            host's PID namespace, no network; carries out the faults and cleans up"
-    for spec in plan(topology, context):
+    for spec in paper_plan(topology):
         yield f"  {spec.name:16} {_container(spec)}"
     for experiment in experiments:
         yield ""

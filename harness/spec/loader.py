@@ -6,7 +6,7 @@ Each line of a `SpecError` reads `FILE:LINE: what was found, what was expected[,
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,14 +97,30 @@ def why_not_applicable(topology: Topology, experiment: Experiment, rules: Mappin
 
 
 def check_promises(topology: Topology, path: Path, experiments: Collection[str]) -> None:
-    """Whether each promise is about one of `experiments`. Raises `SpecError` with the lines of the topology's file."""
+    """Whether each promise is about one of `experiments`, and each known-broken one is a promise. Raises `SpecError`
+    with the lines of the topology's file."""
     document = _for_lines(path)
     known = sorted(experiments)
     for name in topology.promises:
         if name not in experiments:
             text = f"promise for the unknown experiment {name}, expected {listed(known) if known else 'none'}"
             document.add(("promises", name), text + did_you_mean(name, known))
+    _check_known_broken(document, topology, known)
     document.raise_problems()
+
+
+def _check_known_broken(document: Document, topology: Topology, known: Sequence[str]) -> None:
+    """What is known to be broken is what people believe: it needs a promise, and a reason."""
+    for name, why in topology.known_broken.items():
+        here, what = ("known_broken", name), f"known_broken.{name}"
+        if name not in known:
+            text = f"{what} is about an unknown experiment, expected {listed(known)}"
+            document.add(here, text + did_you_mean(name, known))
+        elif name not in topology.promises:
+            text = f"{what} without promises.{name}, expected a promise in this file: it says what people believe; "
+            document.add(here, text + f"add it, or leave {what} out{did_you_mean(name, sorted(topology.promises))}")
+        if not why.strip():
+            document.add(here, f"{what} is empty, expected why the promise does not hold")
 
 
 def _for_lines(path: Path) -> Document:

@@ -317,6 +317,25 @@ def test_junit_survives_characters_that_xml_does_not_know(passed: Measures) -> N
     assert "a\ufffdb" in (ET.fromstring(render_junit(replace(passed, verdict=verdict))).findtext(".//system-out") or "")
 
 
+def test_a_promise_that_is_known_to_be_broken_is_said_beside_the_verdict(
+    passed: Measures, failed: Measures, empty: Measures
+) -> None:
+    why = "<b>the  standby\nsleeps"
+    assert words.known_broken(passed) == ""
+    for measures, said in (
+        (failed, "known broken: <b>the standby sleeps"),
+        (passed, "expected to break, but the promise was kept"),
+        (empty, "expected to break, but this run proves nothing: <b>the standby sleeps"),
+    ):
+        known = replace(measures, known_broken=why)
+        assert known.verdict == measures.verdict, "it excuses nothing"
+        assert said in words.known_broken(known)
+        assert said in " ".join(printed(known).split())
+        page = render_html(known)
+        assert "<b>the" not in page
+        assert said in Page(page).text
+
+
 def test_ratios_are_never_rounded_up() -> None:
     assert [words.percent(r) for r in (1.0, 0.999999, 0.99995, 0.0, None)] == [
         "100.000%", "99.999%", "99.995%", "0.000%", "not measured",

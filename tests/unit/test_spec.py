@@ -248,6 +248,43 @@ def test_promises_are_about_known_experiments() -> None:
     ]
 
 
+KNOWN = TOPOLOGY + PROMISE + "known_broken:\n  node-kill: nobody takes over\n"
+
+
+def test_what_is_known_to_be_broken_is_a_promise_about_an_experiment() -> None:
+    loaded = topology(KNOWN)
+    assert loaded.known_broken == {"node-kill": "nobody takes over"}
+    check_promises(loaded, Path("t.yaml"), ["node-kill"])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        (
+            "  node-kill: nobody",
+            "  node-kil: nobody",
+            "t.yaml:15: known_broken.node-kil is about an unknown experiment, "
+            "expected one of: lb-loss, node-kill, did you mean node-kill?",
+        ),
+        (
+            "  node-kill: nobody",
+            "  lb-loss: nobody",
+            "t.yaml:15: known_broken.lb-loss without promises.lb-loss, expected a promise in this file: it says what "
+            "people believe; add it, or leave known_broken.lb-loss out",
+        ),
+        (
+            "nobody takes over",
+            "' '",
+            "t.yaml:15: known_broken.node-kill is empty, expected why the promise does not hold",
+        ),
+    ],
+)
+def test_what_is_wrong_with_what_is_known_to_be_broken(old: str, new: str, problem: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        check_promises(topology(KNOWN.replace(old, new)), Path("t.yaml"), ["node-kill", "lb-loss"])
+    assert caught.value.problems == [problem]
+
+
 # -- catalogue -----------------------------------------------------------------------------------------------------
 
 
@@ -306,8 +343,8 @@ def test_the_resolved_spec_keeps_every_text(word: str) -> None:
 
 def test_the_resolved_spec_does_not_depend_on_the_order_of_promises() -> None:
     promise = topology(TOPOLOGY + PROMISE).promises["node-kill"]
-    one = replace(topology(), promises={"a": promise, "b": promise})
-    other = replace(topology(), promises={"b": promise, "a": promise})
+    one = replace(topology(), promises={"a": promise, "b": promise}, known_broken={"a": "x", "b": "y"})
+    other = replace(topology(), promises={"b": promise, "a": promise}, known_broken={"b": "y", "a": "x"})
     assert dump_resolved(one, experiment()) == dump_resolved(other, experiment())
 
 
