@@ -61,7 +61,7 @@ lint: .venv/.ready  ## ruff, mypy --strict, import contracts, all spec files
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
-	@$(BIN)/mypy --config-file harness/images/mypy.ini $(addprefix harness/images/workbench/,node_supervisor nfsfuse session_forker node_spawner.py)
+	@$(BIN)/mypy --config-file harness/images/mypy.ini $(addprefix harness/images/workbench/,node_supervisor nfsfuse node_snapshots session_forker node_spawner.py)
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/harness validate
 

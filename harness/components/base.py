@@ -20,6 +20,7 @@ __all__ = [
     "STORAGE_HOST",
     "STORAGE_VIP_HOST",
     "WORKBENCH_FIRST_HOST",
+    "WORKBENCH_STANDBY_HOST",
     "Component",
     "generate_secrets",
     "pick",
@@ -30,6 +31,8 @@ __all__ = [
 LOAD_BALANCER_VIP_HOST: Final = 4
 LOAD_BALANCER_HOST: Final = 5
 """The only one, or the first of a pair: `core.products.LoadBalancer.nodes` has the same bound."""
+WORKBENCH_STANDBY_HOST: Final = 10
+"""The cold standby."""
 WORKBENCH_FIRST_HOST: Final = 11
 """Node i is at 11 + i, up to nine of them: `core.products.Workbench.nodes` has the same bound."""
 DATABASE_HOST: Final = 20

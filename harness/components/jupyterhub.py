@@ -1,14 +1,15 @@
-"""The Workbench nodes: JupyterHub with live notebook kernels, one container a node."""
+"""The Workbench nodes: JupyterHub with live notebook kernels, one container a node; and the cold standby."""
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import Final
 
 from harness.components import databases, ganesha
-from harness.components.base import WORKBENCH_FIRST_HOST, pick
+from harness.components.base import WORKBENCH_FIRST_HOST, WORKBENCH_STANDBY_HOST, pick
 from harness.components.hops import link_containers
-from harness.core.specs import ContainerSpec, NodeContext, ReadyProbe
+from harness.core.specs import ContainerSpec, Mount, NodeContext, ReadyProbe
 from harness.core.topology import Topology
 from harness.core.words import Role
 
@@ -25,12 +26,19 @@ __all__ = [
     "PROXY_HEALTH_PATH",
     "PROXY_PORT",
     "READBACK",
+    "STANDBY",
+    "STANDBY_ROLE",
     "containers",
     "names",
 ]
 
 IMAGE: Final = "workbench"
 IMAGES: Final = (IMAGE,)
+STANDBY: Final = "workbench-standby"
+#: A part of the platform, but no member of the role: nobody works there.
+STANDBY_ROLE: Final = "standby"
+#: Node and standby both have it; a disk of another machine's, as far as a disaster of the node is concerned.
+BACKUP: Final = Mount(volume="backup", path="/backup")
 PROXY_PORT: Final = 8000
 LOG_IN_PATH: Final = "/hub/login"
 #: Configurable-http-proxy's own word on itself.
@@ -65,8 +73,10 @@ def names(topology: Topology) -> tuple[str, ...]:
 
 
 def containers(topology: Topology, context: NodeContext) -> tuple[ContainerSpec, ...]:
-    """One container a node, all alike: where only one is active, that is decided at run time, by the lock."""
-    return tuple(_node(topology, context, index, name) for index, name in enumerate(names(topology)))
+    """One container a node, all alike: where only one is active, that is decided at run time, by the lock. Then the
+    cold standby, if there is one."""
+    nodes = tuple(_node(topology, context, index, name) for index, name in enumerate(names(topology)))
+    return nodes if topology.workbench.standby == "none" else (*nodes, _standby(nodes[0]))
 
 
 def _node(topology: Topology, context: NodeContext, index: int, name: str) -> ContainerSpec:
@@ -84,6 +94,7 @@ def _node(topology: Topology, context: NodeContext, index: int, name: str) -> Co
             **_lease(topology, context, index),
             **(databases.limits(topology.database) if topology.database else {}),
             **_homes(topology, context, index),
+            **({"SNAPSHOT_EVERY_S": str(workbench.snapshot_every_s)} if workbench.snapshot_every_s else {}),
         },
         files=databases.files(topology, context),
         secrets={
@@ -91,6 +102,7 @@ def _node(topology: Topology, context: NodeContext, index: int, name: str) -> Co
             "HUB_COOKIE_SECRET": _cookie_secret(topology, context, name),
             **pick(context.secrets, "CONFIGPROXY_AUTH_TOKEN", "USER_PASSWORD"),
         },
+        mounts=(BACKUP,) if workbench.snapshot_every_s else (),
         # The homes are mounted inside the node, so that cutting the node off cuts its storage too.
         capabilities=("SYS_ADMIN",) if topology.storage else (),
         devices=("/dev/fuse",) if topology.storage else (),
@@ -102,6 +114,27 @@ def _node(topology: Topology, context: NodeContext, index: int, name: str) -> Co
         ),
         ready=ReadyProbe(
             argv=("/usr/local/bin/ready",), proves="the node serves, or stands by, and its homes can be written"
+        ),
+    )
+
+
+def _standby(node: ContainerSpec) -> ContainerSpec:
+    """The machine on which the node's last snapshot can be restored.
+
+    A restore needs no secret, but a machine that is to take the node's place does, and what a container is told is
+    fixed when it is made. So it has the node's own, the cookie secret included: log-ins survive. Its name is another,
+    so that a hub which finds the node's servers in the restored database does not take them for its own.
+    """
+    return replace(
+        node,
+        name=STANDBY,
+        role=STANDBY_ROLE,
+        host_number=WORKBENCH_STANDBY_HOST,
+        command=("standby",),
+        environment={**node.environment, "NODE_NAME": STANDBY},
+        depends_on=(),
+        ready=ReadyProbe(
+            argv=("/usr/local/bin/standby-ready",), proves="the software answers, and the backup disk is there"
         ),
     )
 

@@ -97,6 +97,13 @@ class Workbench:
     homes_client: Literal["auto", "kernel", "fuse"] = "auto"
     """The NFS client in each node: the kernel's where there is one, else the FUSE client. Without `storage` there is
     none, and homes are on each node's own disk."""
+    snapshot_every_s: Count = 0
+    """How often a snapshot of what is on the node's own disk, the hub's database file and all homes, is written to the
+    backup disk; 0: never. It bounds what a disaster loses: all that came since the last one. Nightly in the world
+    outside, much oftener here, so that a run sees one."""
+    standby: Literal["none", "cold"] = "none"
+    """cold: a second machine with the software installed and nothing running, on which the latest snapshot can be
+    restored. It decides how long a disaster lasts: without it there is no machine to restore on."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,6 +32,7 @@ def check_contradictions(document: Document, topology: Topology | None) -> None:
         _check_nodes(document)
         _check_who_sends_people(document)
         _check_lease(document)
+        _check_snapshots(document)
     for role, model in ((Role.LOAD_BALANCER, LoadBalancer), (Role.STORAGE, Storage)):
         _check_pair(document, role, model)
     _check_balancer(document)
@@ -115,6 +116,36 @@ def _check_lease(document: Document) -> None:
                 f"workbench.{key} is given with mode {mode}, expected it with active-passive only: "
                 "nobody holds a lease otherwise; leave it out",
             )
+
+
+def _check_snapshots(document: Document) -> None:
+    """What snapshots of a node cover, and a standby to restore them on."""
+    knobs = _knobs(get(document.data, Role.WORKBENCH), Workbench)
+    every_s, mode = knobs.get("snapshot_every_s", 0), knobs.get("mode", "")
+    cold = knobs.get("standby") == "cold"
+    given = [key for key, wanted in (("snapshot_every_s", every_s > 0), ("standby", cold)) if wanted]
+    if not given:
+        return
+    here, what = _place(document, Role.WORKBENCH, given[0]), f"workbench.{given[0]} is {knobs[given[0]]}"
+    if elsewhere := [str(role) for role in (Role.DATABASE, Role.STORAGE) if _has(document, role)]:
+        document.add(
+            here,
+            f"{what} with {' and '.join(elsewhere)}, expected neither database nor storage: a snapshot holds what is "
+            f"on the node's own disk, and their snapshots are theirs; leave out {' and '.join(given)}, or "
+            f"{' and '.join(elsewhere)}",
+        )
+    elif mode in _NODES and mode != "single":
+        document.add(
+            here,
+            f"{what} with workbench.mode {mode}, expected single: snapshots are of one node, which the standby takes "
+            f"the place of; say mode: single, or leave out {' and '.join(given)}",
+        )
+    elif cold and knobs.get("snapshot_every_s") == 0:
+        document.add(
+            here,
+            f"{what} without workbench.snapshot_every_s, expected snapshots: there would be nothing to restore on it; "
+            "say snapshot_every_s, or leave out standby",
+        )
 
 
 def _check_pair(document: Document, role: Role, model: type) -> None:

@@ -251,6 +251,52 @@ def test_the_active_probe_exits_0_for_a_200_only(status: int, code: int) -> None
     assert subprocess.run(["python3", "-c", server, *jupyterhub.ACTIVE_PROBE], check=False).returncode == code
 
 
+DR = Topology(
+    name="dr",
+    description="a node and a machine in reserve",
+    workbench=Workbench(nodes=1, mode="single", snapshot_every_s=20, standby="cold"),
+)
+
+
+def test_a_node_with_snapshots_has_a_backup_disk_and_shares_it_with_the_standby() -> None:
+    specs = planned(DR)
+    assert list(specs) == ["workbench-0", "workbench-standby", "client"]
+    for name in ("workbench-0", "workbench-standby"):
+        assert specs[name].mounts == (Mount(volume="backup", path="/backup"),)
+        assert specs[name].environment["SNAPSHOT_EVERY_S"] == "20"
+    alone = planned(replace(DR, workbench=replace(DR.workbench, standby="none")))
+    assert list(alone) == ["workbench-0", "client"]
+    assert alone["workbench-0"].mounts
+    without = planned(replace(DR, workbench=Workbench(nodes=1, mode="single")))["workbench-0"]
+    assert without.mounts == ()
+    assert "SNAPSHOT_EVERY_S" not in without.environment
+
+
+def test_the_cold_standby_is_no_member_of_the_role() -> None:
+    assert members(DR, Role.WORKBENCH) == ("workbench-0",)
+    assert readback(DR)[0] == ("workbench-0",)
+    standby = planned(DR)["workbench-standby"]
+    assert standby.role not in list(Role)
+    hosts = [
+        spec.host_number
+        for spec in (*planned(DR).values(), *planned(replace(TOPOLOGY, workbench=Workbench(nodes=9))).values())
+    ]
+    assert standby.host_number == 10
+    assert hosts.count(10) == 1
+
+
+def test_the_cold_standby_could_take_the_nodes_place_and_starts_nothing() -> None:
+    """What it is told is the node's own, so that log-ins survive; only its name is not."""
+    node, standby = (planned(DR)[name] for name in ("workbench-0", "workbench-standby"))
+    assert standby.command == ("standby",)
+    assert standby.secrets == node.secrets
+    assert standby.environment == {**node.environment, "NODE_NAME": "workbench-standby"}
+    assert standby.image == node.image
+    assert standby.depends_on == ()
+    assert standby.ready is not None
+    assert standby.ready.argv == ("/usr/local/bin/standby-ready",)
+
+
 # -- postgresql ----------------------------------------------------------------------------------------------------
 
 

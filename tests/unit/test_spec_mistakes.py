@@ -46,7 +46,10 @@ growth:
 CUT = EXPERIMENT.replace("kill", "partition")
 EXPECTED_TARGET = "expected role[selector], such as workbench[active], workbench[0], workbench[*] or workbench[50%]"
 STORAGE_KEYS = "product, nodes, vip, vrrp_interval_s, mount, soft_timeout_s, grace_period_s, size_mb"
-WORKBENCH_KEYS = "product, nodes, mode, supervised, takeover, standby_poll_s, lease_ttl_s, session_start, homes_client"
+WORKBENCH_KEYS = (
+    "product, nodes, mode, supervised, takeover, standby_poll_s, lease_ttl_s, session_start, homes_client, "
+    "snapshot_every_s, standby"
+)
 PROMISE_KEYS = "recovers, session_outcome, log_in_kept, outage_at_most_s, writes_lost_at_most, why"
 
 
@@ -212,6 +215,44 @@ TOPOLOGY_MISTAKES = {
         [
             "t.yaml:5: workbench.lease_ttl_s is given with mode active-active, expected it with active-passive only: "
             "nobody holds a lease otherwise; leave it out"
+        ],
+    ),
+    "snapshots of a node whose data is elsewhere": (
+        "description: one node\nworkbench: {nodes: 1, mode: single, snapshot_every_s: 20, standby: cold}\n"
+        "database: {}\nstorage: {}\n",
+        [
+            "t.yaml:2: workbench.snapshot_every_s is 20 with database and storage, expected neither database nor "
+            "storage: a snapshot holds what is on the node's own disk, and their snapshots are theirs; leave out "
+            "snapshot_every_s and standby, or database and storage"
+        ],
+    ),
+    "a standby of a node whose homes are elsewhere": (
+        "description: one node\nworkbench: {nodes: 1, mode: single, standby: cold}\nstorage: {}\n",
+        [
+            "t.yaml:2: workbench.standby is cold with storage, expected neither database nor storage: a snapshot holds "
+            "what is on the node's own disk, and their snapshots are theirs; leave out standby, or storage"
+        ],
+    ),
+    "snapshots of several nodes": (
+        "description: two nodes\nworkbench:\n  mode: separate\n  standby: cold\n  snapshot_every_s: 20\n",
+        [
+            "t.yaml:5: workbench.snapshot_every_s is 20 with workbench.mode separate, expected single: snapshots are "
+            "of one node, which the standby takes the place of; say mode: single, or leave out snapshot_every_s and "
+            "standby"
+        ],
+    ),
+    "a cold standby of several nodes": (
+        "description: two nodes\nworkbench:\n  mode: separate\n  standby: cold\n",
+        [
+            "t.yaml:4: workbench.standby is cold with workbench.mode separate, expected single: snapshots are of one "
+            "node, which the standby takes the place of; say mode: single, or leave out standby"
+        ],
+    ),
+    "a cold standby and nothing to restore": (
+        "description: one node\nworkbench:\n  nodes: 1\n  mode: single\n  standby: cold\n",
+        [
+            "t.yaml:5: workbench.standby is cold without workbench.snapshot_every_s, expected snapshots: there would "
+            "be nothing to restore on it; say snapshot_every_s, or leave out standby"
         ],
     ),
     "a virtual address on a single balancer": (

@@ -79,6 +79,8 @@ class Settings:
     keepalives_interval_s: int
     keepalives_count: int
     tcp_user_timeout_ms: int
+    #: How often a snapshot is written to the backup disk; 0 is never.
+    snapshot_every_s: float = 0.0
     proxy_port: int = 8000
     proxy_api_port: int = 8001
     status_port: int = 8002
@@ -119,6 +121,7 @@ class Settings:
             keepalives_interval_s=int(_number(environment, "DB_KEEPALIVES_INTERVAL_S", 1)),
             keepalives_count=int(_number(environment, "DB_KEEPALIVES_COUNT", 3)),
             tcp_user_timeout_ms=int(_number(environment, "DB_TCP_USER_TIMEOUT_MS", 3000)),
+            snapshot_every_s=_number(environment, "SNAPSHOT_EVERY_S", 0.0),
         )
 
     @property
