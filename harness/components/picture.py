@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from harness.components import databases, etcd, haproxy, patroni
+from harness.components import databases, etcd, haproxy, jupyterhub, patroni
 from harness.components.base import LOAD_BALANCER_VIP_HOST, STORAGE_VIP_HOST
 from harness.components.client import ROLE as CLIENT_ROLE
 from harness.components.hops import link_containers
@@ -107,6 +107,8 @@ def _place(plan: _Plan, spec: ContainerSpec, link_targets: Mapping[str, Role]) -
         return Column.DATABASE, _GATE, Kind.MACHINE, _PRODUCTS["haproxy"]
     if spec.role == etcd.ROLE:
         return Column.DATABASE, _BEHIND, Kind.STORE, "etcd"
+    if spec.role == jupyterhub.STANDBY_ROLE:
+        return Column.STORAGE, _BEHIND, Kind.MACHINE, "cold standby"
     return Column.OTHER, 0, Kind.MACHINE, spec.image
 
 
@@ -153,6 +155,14 @@ def _arrows(plan: _Plan) -> Iterator[Arrow]:
     yield from _from_balancer(plan)
     yield from _to_database(plan)
     yield from _to_storage(plan)
+    yield from _to_standby(plan)
+
+
+def _to_standby(plan: _Plan) -> Iterator[Arrow]:
+    standby = plan.named(jupyterhub.STANDBY_ROLE)
+    if standby:
+        every = f"every {plan.topology.workbench.snapshot_every_s} s"
+        yield Arrow(plan.named(Role.WORKBENCH), standby, ("snapshots on a backup disk", every))
 
 
 def _from_people(plan: _Plan) -> Iterator[Arrow]:

@@ -107,7 +107,8 @@ def test_what_the_node_had_is_on_the_standby_after_a_restore_and_the_node_can_be
 
     # damage is refused and changes nothing; a snapshot that is spoilt is spoilt for good, so it is put back
     before = on_standby(platform)
-    spoil = f"cp /backup/{newest}/homes.tar /tmp/good && printf xx | dd of=/backup/{newest}/homes.tar conv=notrunc bs=1 seek=600"
+    tar = f"/backup/{newest}/homes.tar"
+    spoil = f"cp {tar} /tmp/good && printf xx | dd of={tar} conv=notrunc bs=1 seek=600"
     run(platform, STANDBY, "sh", "-c", spoil)
     refused = platform.execute(STANDBY, ["restore-snapshot"])
     assert refused.exit_code == 1
