@@ -16,6 +16,7 @@ __all__ = [
     "ETCD_FIRST_HOST",
     "LOAD_BALANCER_HOST",
     "LOAD_BALANCER_VIP_HOST",
+    "PATIENT_S",
     "SECRETS",
     "STORAGE_HOST",
     "STORAGE_VIP_HOST",
@@ -43,6 +44,10 @@ STORAGE_HOST: Final = 30
 """The only server, or the first of a pair."""
 ETCD_FIRST_HOST: Final = 50
 CLIENT_HOST: Final = 100
+
+#: Between two looks at a container that takes its time: fifteen containers that were asked five times a second took more
+#: of two cores than their own start.
+PATIENT_S: Final = 1.0
 
 #: Names of the secrets that are generated for each run.
 SECRETS: Final = (

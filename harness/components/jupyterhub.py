@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from harness.components import databases, ganesha
-from harness.components.base import WORKBENCH_FIRST_HOST, WORKBENCH_STANDBY_HOST, pick
+from harness.components.base import PATIENT_S, WORKBENCH_FIRST_HOST, WORKBENCH_STANDBY_HOST, pick
 from harness.components.hops import link_containers
 from harness.core.specs import ContainerSpec, Mount, NodeContext, ReadyProbe
 from harness.core.topology import Topology
@@ -113,7 +113,9 @@ def _node(topology: Topology, context: NodeContext, index: int, name: str) -> Co
             *link_containers(topology, Role.WORKBENCH, Role.STORAGE),
         ),
         ready=ReadyProbe(
-            argv=("/usr/local/bin/ready",), proves="the node serves, or stands by, and its homes can be written"
+            argv=("/usr/local/bin/ready",),
+            proves="the node serves, or stands by, and its homes can be written",
+            interval_s=PATIENT_S,
         ),
     )
 
@@ -134,7 +136,9 @@ def _standby(node: ContainerSpec) -> ContainerSpec:
         environment={**node.environment, "NODE_NAME": STANDBY},
         depends_on=(),
         ready=ReadyProbe(
-            argv=("/usr/local/bin/standby-ready",), proves="the software answers, and the backup disk is there"
+            argv=("/usr/local/bin/standby-ready",),
+            proves="the software answers, and the backup disk is there",
+            interval_s=PATIENT_S,
         ),
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from harness.components import etcd, postgresql
-from harness.components.base import DATABASE_HOST, DATABASE_PROXY_HOST, pick
+from harness.components.base import DATABASE_HOST, DATABASE_PROXY_HOST, PATIENT_S, pick
 from harness.components.hops import Hop
 from harness.core.products import Patroni
 from harness.core.specs import ContainerSpec, Mount, NodeContext, ReadyProbe
@@ -284,6 +284,7 @@ def _server(topology: Topology, context: NodeContext, index: int, servers: Mappi
             argv=("/usr/local/bin/ready", *synchronous),
             proves="it is the primary and takes writes, or a replica and streams",
             timeout_s=_READY_TIMEOUT_S,
+            interval_s=PATIENT_S,
         ),
     )
 
