@@ -9,11 +9,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 EXP ?= suite
 TOPO ?=
+TOPOS ?= all
+EXPS ?= suite
 ARGS ?=
 # as root on Debian or Ubuntu, what is missing is installed; else it is said
 PRIVILEGED := $(shell [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo yes)
 
-.PHONY: help setup chaos test test-unit test-integration test-e2e test-all lint lock bench clean
+.PHONY: help setup chaos matrix test test-unit test-integration test-e2e test-all lint lock docs-generated bench clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -34,6 +36,9 @@ setup: .venv/.ready  ## the Python environment; `make chaos` and `make test` do 
 
 chaos: .venv/.ready  ## run EXP (default the suite of four; a name, all, or a,b) on TOPO: make chaos TOPO=active-passive
 	@$(BIN)/harness run $(TOPO) $(if $(TOPO),$(EXP)) $(ARGS)
+
+matrix: .venv/.ready  ## TOPOS (default all) under EXPS (default suite): make matrix TOPOS=a,b EXPS=node-kill
+	@$(BIN)/harness matrix $(TOPOS) $(EXPS) $(ARGS)
 
 test: .venv/.ready lint  ## lint, types, and the tests: unit, integration, e2e
 	$(BIN)/pytest -n auto tests/unit
@@ -62,10 +67,14 @@ lint: .venv/.ready  ## ruff, mypy --strict, import contracts, all spec files
 
 bench: .venv/.ready  ## measure the speeds (see benchmarks/README.md)
 	$(BIN)/python benchmarks/main_job.py
+	$(BIN)/python -m benchmarks.topologies
 	$(BIN)/python -m benchmarks.fault_effects
 
 lock: .venv/.ready  ## write requirements.lock anew from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header -o requirements.lock
+
+docs-generated: .venv/.ready  ## write schemas, topologies/README.md and the table of knobs anew
+	$(BIN)/python -m harness.run.documents
 
 clean:  ## remove the Python environment and caches; never results
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

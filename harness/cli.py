@@ -7,7 +7,6 @@ Heavy packages are imported inside the commands, so that `--help` answers at onc
 from __future__ import annotations
 
 import sys
-import textwrap
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from harness.run.choice import Chosen
+    from harness.runtime.docker import DockerRuntime
     from harness.spec.catalog import Catalog
 
 EXIT_USAGE = 64  # EX_USAGE of sysexits.h
@@ -69,22 +69,18 @@ def run(
         return 0
 
     from harness.report.terminal import render, render_suite, render_unprotected
+    from harness.run.choice import that_fit
     from harness.run.experiment import command_line, run_suite
     from harness.run.live import LiveWatcher
     from harness.run.suite import overall, write_suite
-    from harness.runtime.docker import DockerRuntime
-    from harness.runtime.engine import ensure_engine
-    from harness.runtime.janitor import find_remains
 
     console = _console()
-    client = ensure_engine(_say)
-    for remains in find_remains(client):
-        if not remains.alive:
-            _say(f"run {remains.run_id} died and left {len(remains.names())} things: `harness doctor` removes them")
+    runtime = _runtime()
     root = results or catalog.root / "results"
+    chosen = that_fit(chosen, runtime.describe())
     with LiveWatcher(console) as watcher:
         entries = run_suite(
-            runtime=DockerRuntime(client),
+            runtime=runtime,
             topology=chosen.topology,
             experiments=chosen.experiments,
             results=root,
@@ -110,6 +106,52 @@ def run(
             write_suite(root, chosen.topology.name, entries),
         )
     return outcome.exit_code
+
+
+@app.command()
+def matrix(
+    topologies: Annotated[str, typer.Argument(help="all, a name or path, or several with commas between.")] = "all",
+    experiments: Annotated[
+        str, typer.Argument(help="suite, all, a name or path, or several with commas between.")
+    ] = DEFAULT_EXPERIMENTS,
+    users: Annotated[int | None, typer.Option(help="People at work, instead of each experiment's number.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Repeat what was drawn by lot in another matrix.")] = None,
+    results: Annotated[Path | None, typer.Option(help="Folder of the results.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the files, list the cells, start nothing.")] = False,
+) -> int:
+    """Run EXPERIMENTS on each of TOPOLOGIES; print what was promised against what was measured.
+
+    Exits with 1 if a promise was broken that is not known to be, or one was kept that is; else with 70 if the harness
+    broke, 2 if anything proves nothing, 0.
+    """
+    from harness.faults.registry import RULES
+    from harness.run.matrix import choose_matrix, dry_lines, run_matrix
+
+    catalog = _catalog()
+    rows = choose_matrix(catalog, topologies, experiments, RULES, users=_people(users))
+    if dry_run:
+        for line in dry_lines(rows):
+            _say(line)
+        return 0
+
+    from harness.report.matrix import render_matrix
+    from harness.run.experiment import command_line
+    from harness.run.live import LiveWatcher
+
+    console = _console()
+    runtime = _runtime()
+    with LiveWatcher(console) as watcher:
+        done = run_matrix(
+            runtime=runtime,
+            rows=rows,
+            results=results or catalog.root / "results",
+            watcher=watcher,
+            seed=seed,
+            argv=command_line(),
+            on_result=lambda cell: watcher.note(f"{cell.topology}, {cell.experiment}: {cell.standing.value}"),
+        )
+    render_matrix(done.cells, console, done.path)
+    return done.exit_code
 
 
 @app.command()
@@ -160,6 +202,7 @@ def list_(
 ) -> int:
     """List the topologies and experiments of the catalogue, or the faults."""
     from harness.faults.registry import FAULTS, RULES
+    from harness.report.listing import described
     from harness.spec.loader import load_experiment, load_topology
 
     catalog = _catalog()
@@ -169,11 +212,14 @@ def list_(
         return 0
     _say("topologies")
     for name in catalog.topologies():
-        _describe(name, load_topology(catalog.topology_path(name)).description, "", explain)
+        topology = load_topology(catalog.topology_path(name))
+        for line in described(name, topology.description, known_broken=topology.known_broken, explain=explain):
+            _say(line)
     _say("experiments")
     for name in catalog.experiments():
         experiment = load_experiment(catalog.experiment_path(name), RULES)
-        _describe(name, experiment.description, experiment.source, explain)
+        for line in described(name, experiment.description, source=experiment.source, explain=explain):
+            _say(line)
     return 0
 
 
@@ -192,6 +238,37 @@ def validate(
     _say(
         f"valid: {', '.join(names)} with {', '.join(catalog.experiments() if experiments == 'all' else [experiments])}"
     )
+    return 0
+
+
+@app.command()
+def draw(
+    topology: TopologyArgument,
+    format_: Annotated[str, typer.Option("--format", help="mermaid (for Markdown) or svg.")] = "mermaid",
+) -> int:
+    """Print a picture of TOPOLOGY: who talks to whom, by which protocol, with which health check."""
+    from harness.report.mermaid import render_mermaid
+    from harness.report.svg import render_svg
+    from harness.run.paper import paper_picture
+    from harness.spec.loader import load_topology
+
+    formats = {"mermaid": render_mermaid, "svg": render_svg}
+    if format_ not in formats:
+        raise UsageError(f"--format {format_}: there is no such format", hint=f"one of: {', '.join(formats)}")
+    the_topology = load_topology(_catalog().topology_path(topology))
+    typer.echo(formats[format_](paper_picture(the_topology)), nl=False)
+    return 0
+
+
+@app.command()
+def schema(
+    folder: Annotated[Path | None, typer.Option(help="Instead of the checkout: write docs/schema below it.")] = None,
+) -> int:
+    """Write the JSON Schemas of topology and experiment files, which editors complete and check with."""
+    from harness.run.documents import schemas, write
+
+    for path in write(folder or _catalog().root, schemas()):
+        _say(f"written: {path}")
     return 0
 
 
@@ -286,26 +363,29 @@ def _catalog() -> Catalog:
     return Catalog(here if (here / "topologies").is_dir() else Path(__file__).resolve().parents[1])
 
 
+def _runtime() -> DockerRuntime:
+    """An engine that answers, started where it may be; says what dead runs left on it."""
+    from harness.runtime.docker import DockerRuntime
+    from harness.runtime.engine import ensure_engine
+    from harness.runtime.janitor import find_remains
+
+    client = ensure_engine(_say)
+    for remains in find_remains(client):
+        if not remains.alive:
+            _say(f"run {remains.run_id} died and left {len(remains.names())} things: `harness doctor` removes them")
+    return DockerRuntime(client)
+
+
+def _people(users: int | None) -> int | None:
+    if users is not None and users < 1:
+        raise UsageError(f"--users {users}: there must be one at least")
+    return users
+
+
 def _choose(catalog: Catalog, topology: str, experiments: str, users: int | None) -> Chosen:
     """Load what the words mean. Of several experiments those that do not apply to the topology are set aside; one that
     was asked for by its name must apply."""
     from harness.faults.registry import RULES
     from harness.run.choice import choose
 
-    if users is not None and users < 1:
-        raise UsageError(f"--users {users}: there must be one at least")
-    return choose(catalog, topology, experiments, RULES, users=users)
-
-
-def _describe(name: str, description: str, source: str, explain: bool) -> None:
-    if not explain:
-        _say(f"  {name:24} {_first_sentence(description)}")
-        return
-    _say(f"  {name}")
-    for text in (description, f"source: {source}" if source else ""):
-        if text:
-            _say(textwrap.fill(" ".join(text.split()), PLAIN_WIDTH, initial_indent="    ", subsequent_indent="    "))
-
-
-def _first_sentence(text: str) -> str:
-    return " ".join(text.split()).split(". ")[0].rstrip(".")
+    return choose(catalog, topology, experiments, RULES, users=_people(users))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from harness.analysis.availability import session_timeline, user_uptime
+from harness.analysis.checks_audit import audit_checks
 from harness.analysis.facts import read_facts
+from harness.analysis.gate import refused_without_fault
+from harness.analysis.growth import before_growth
 from harness.analysis.judge import judge
 from harness.analysis.measures import Measures, Parts
 from harness.analysis.outages import measure_probes
-from harness.analysis.record import RunRecord, database_writes_of, operations_of, probes_of, saved_of
+from harness.analysis.record import RunRecord, balancer_of, database_writes_of, operations_of, probes_of, saved_of
 from harness.analysis.sessions import attribute, count_sessions, session_ledger
 from harness.analysis.writes import acknowledged_numbers, acknowledged_saves, measure_writes
 from harness.core.words import Role
@@ -20,20 +23,26 @@ def analyse(record: RunRecord) -> Measures:
     facts = read_facts(record)
     operations, probes, saved = attribute(operations_of(record)), probes_of(record), saved_of(record)
     database_writes = database_writes_of(record)
-    saves = acknowledged_saves(operations, saved)
-    has_database = Role.DATABASE in record.topology.roles()
-    numbers = acknowledged_numbers(database_writes, saved) if has_database else None
-    steady_state_s = record.experiment.steady_state_s
-    sessions = session_ledger(operations, saves, facts, read_back=facts.readback_rows is not None)
+    roles = record.topology.roles()
+    saves = acknowledged_saves(operations, saved, shared_homes=Role.STORAGE in roles)
+    numbers = acknowledged_numbers(database_writes, saved) if Role.DATABASE in roles else None
+    # every acknowledged write counts, also those of people who came later; for the rest the observation ends there
+    operations, probes = (before_growth(rows, facts.growth) for rows in (operations, probes))
+    read_back, steady_state_s = facts.readback_rows is not None, record.experiment.steady_state_s
+    sessions = session_ledger(operations, saves, facts, steady_state_s=steady_state_s, read_back=read_back)
+    capabilities = measure_probes(probes, facts, steady_state_s)
+    outages = [outage for one in capabilities for outage in one.outages]
     parts = Parts(
         facts=facts,
-        capabilities=measure_probes(probes, facts, steady_state_s),
+        capabilities=capabilities,
         sessions=sessions,
         session_counts=count_sessions(sessions),
         logged_in_again=sum(row.logged_in_again for row in sessions),
         writes=measure_writes(saves, numbers, saved, facts, steady_state_s, tried=len(database_writes)),
         user_uptime=user_uptime(operations, facts.window),
         timeline=session_timeline(sessions, facts.window),
+        checks_audit=audit_checks(balancer_of(record), outages, facts),
+        without_fault=refused_without_fault(record, facts, probes),
     )
     return Measures(
         **vars(parts),
@@ -44,4 +53,5 @@ def analyse(record: RunRecord) -> Measures:
         experiment_source=record.experiment.source,
         run=record.run,
         verdict=judge(record, parts),
+        known_broken=record.topology.known_broken.get(record.experiment.name, ""),
     )

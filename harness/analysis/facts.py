@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from harness.analysis.growth import GrowthFacts, read_growth
 from harness.analysis.record import RunRecord
 from harness.core.clock import to_s
-from harness.core.history import Event, EventKind, FaultStep, History
+from harness.core.history import Event, EventKind, FaultStep, GrowthStep, History
 
-__all__ = ["Facts", "FaultFacts", "Window", "read_facts"]
+__all__ = ["Facts", "FaultFacts", "GaveUp", "Window", "read_facts"]
 
 DRAIN = "drain"
 
@@ -60,11 +61,23 @@ class FaultFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GaveUp:
+    """The wait for the steady state was given up."""
+
+    t_ns: int
+    waited_s: float
+    working: int
+    """How many people worked then."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Facts:
     """Everything else in this package relies on these."""
 
     steady: bool
     steady_reason: str
+    gave_up: GaveUp | None
+    """None where the steady state was reached, or the run ended before."""
     window: Window | None
     """None where the steady state was not reached: then nothing can be measured."""
     faults: tuple[FaultFacts, ...]
@@ -76,6 +89,8 @@ class Facts:
     aborted_why: str
     readback_rows: int | None
     """Number of values the reader says it found; None where the homes were not read back."""
+    growth: GrowthFacts | None = None
+    """None where none was asked for, or the run ended before it."""
 
     @property
     def first_inject_ns(self) -> int | None:
@@ -101,6 +116,7 @@ def read_facts(record: RunRecord) -> Facts:
     return Facts(
         steady=steady is not None and bool(steady.data.get("reached")),
         steady_reason=str(steady.data.get("reason") or "") if steady else "the steady state was never looked for",
+        gave_up=_gave_up(steady),
         window=_window(history, steady),
         faults=_faults(record),
         errors=tuple(_error_text(event) for event in history.of(EventKind.ERROR)),
@@ -108,6 +124,7 @@ def read_facts(record: RunRecord) -> Facts:
         aborted_ns=aborts[0].t_ns if aborts else None,
         aborted_why=str(aborts[0].data.get("why") or "") if aborts else "",
         readback_rows=int(readbacks[-1].data.get("rows", 0)) if readbacks else None,
+        growth=read_growth(history),
     )
 
 
@@ -116,8 +133,14 @@ def _steady(history: History) -> Event | None:
     return next((event for event in events if event.data.get("reached")), events[-1] if events else None)
 
 
+def _gave_up(steady: Event | None) -> GaveUp | None:
+    if steady is None or steady.data.get("reached"):
+        return None
+    return GaveUp(t_ns=steady.t_ns, waited_s=float(steady.data["seconds"]), working=int(steady.data["working"]))
+
+
 def _window(history: History, steady: Event | None) -> Window | None:
-    """From the steady state to the drain.
+    """From the steady state to the drain, or to where growth begins: from there on people are overloaded on purpose.
 
     A run that broke before it could drain ends with what broke it: what comes after is tear-down, not availability.
     """
@@ -126,6 +149,7 @@ def _window(history: History, steady: Event | None) -> Window | None:
     later = [event for event in history.events if event.seq > steady.seq]
     ends = [event for event in later if event.kind is EventKind.PHASE and event.data.get("name") == DRAIN]
     ends += [event for event in later if event.kind in (EventKind.INTERRUPTED, EventKind.ERROR)]
+    ends += [e for e in later if e.kind is EventKind.GREW and e.data.get("step") == GrowthStep.BEGIN]
     end_ns = min((event.t_ns for event in ends), default=max((event.t_ns for event in later), default=steady.t_ns))
     return Window(start_ns=steady.t_ns, end_ns=end_ns) if end_ns > steady.t_ns else None
 

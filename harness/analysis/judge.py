@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.analysis.facts import FaultFacts
+from harness.analysis.facts import Facts, FaultFacts
+from harness.analysis.gate import WithoutFault
+from harness.analysis.growth import GrowthFacts
 from harness.analysis.measures import Parts
-from harness.analysis.outages import CapabilityMeasures
+from harness.analysis.outages import SAMPLES_AT_LEAST, CapabilityMeasures
 from harness.analysis.record import RunRecord
+from harness.analysis.recoveries import worst as worst_of
+from harness.analysis.sessions import Disturbance
 from harness.core.experiment import AbortWhen
 from harness.core.topology import Promise
 from harness.core.verdict import Check, Verdict, decide
@@ -15,8 +19,6 @@ from harness.core.words import Capability, Recovery, SessionOutcome, Store
 
 __all__ = ["LATENESS_AT_MOST_S", "SAMPLES_AT_LEAST", "WRITES_AT_LEAST", "judge"]
 
-#: Below this the p99 of the steady state, and so the slow threshold, is no more than the slowest of a handful.
-SAMPLES_AT_LEAST = 20
 #: Starting a session costs the platform much, so its probes are few; three show it before, during and after a fault.
 START_SESSIONS_AT_LEAST = 3
 #: One second of the database's writer. With fewer acknowledged before the fault it did not really write.
@@ -53,6 +55,8 @@ def _doubts(record: RunRecord, parts: Parts) -> Iterator[str]:
     facts = parts.facts
     if facts.interrupted is not None:
         yield f"interrupted by {facts.interrupted}"
+    if parts.without_fault is not None:
+        return  # what was not measured after that is no doubt: a promise is broken
     if not facts.steady:
         yield f"the steady state was not reached: {facts.steady_reason or 'no reason recorded'}"
     elif facts.window is None:
@@ -62,6 +66,7 @@ def _doubts(record: RunRecord, parts: Parts) -> Iterator[str]:
             yield from _fault_doubts(fault)
     if facts.window is None:
         return  # everything below would only repeat that nothing was measured
+    yield from _growth_doubts(record, facts)
     for one in parts.capabilities:
         yield from _probe_doubts(one)
     yield from _session_doubts(record, parts)
@@ -81,6 +86,22 @@ def _fault_doubts(fault: FaultFacts) -> Iterator[str]:
         yield f"{fault.label} has no proof that it was undone{problems}"
 
 
+def _growth_doubts(record: RunRecord, facts: Facts) -> Iterator[str]:
+    growth, wanted = facts.growth, record.experiment.objectives.users_carried_at_least
+    if record.experiment.growth is None:
+        return
+    if growth is None:
+        if facts.aborted_ns is None:
+            yield "nobody more came: the run ended before growth began"
+    elif growth.ended is None:
+        yield f"growth was cut short after {len(growth.steps)} step(s)"
+    elif wanted is not None and growth.users_carried < wanted and not growth.broke:
+        yield (
+            f"{growth.users_carried} people were carried when a fault was undone: whether {wanted} are is not known, "
+            "hold the fault longer"
+        )
+
+
 def _probe_doubts(one: CapabilityMeasures) -> Iterator[str]:
     needed = START_SESSIONS_AT_LEAST if one.capability == Capability.START_SESSION else SAMPLES_AT_LEAST
     if one.samples < needed:
@@ -91,6 +112,12 @@ def _probe_doubts(one: CapabilityMeasures) -> Iterator[str]:
     limit_s = max(GAP_AT_MOST_S, GAP_AT_MOST_PERIODS * (one.period_s or 0.0))
     if one.longest_gap_s is not None and one.longest_gap_s > limit_s:
         yield f"no probe of {one.capability} was sent for {one.longest_gap_s:.1f} s, at most {limit_s:.1f} s is sound"
+    at_place_s = max(GAP_AT_MOST_S, GAP_AT_MOST_PERIODS * (one.period_s or 0.0) * one.places)
+    if one.places > 1 and one.longest_gap_at_a_place_s is not None and one.longest_gap_at_a_place_s > at_place_s:
+        yield (
+            f"one of {one.places} places had no probe of {one.capability} for {one.longest_gap_at_a_place_s:.1f} s, "
+            f"at most {at_place_s:.1f} s is sound"
+        )
     late_limit_s = max(LATENESS_AT_MOST_S, one.period_s or 0.0)
     if one.lateness_p99_s is not None and one.lateness_p99_s > late_limit_s:
         late_ms, most_ms = one.lateness_p99_s * 1000, late_limit_s * 1000
@@ -118,6 +145,13 @@ def _session_doubts(record: RunRecord, parts: Parts) -> Iterator[str]:
         and row.outcome is not SessionOutcome.LOST
         and window.end_ns - row.last_seen_ns > limit_s * 1e9
     ]
+    early = [one for row in parts.sessions for one in row.disturbances if one.during_fault is None]
+    if early:
+        longest_s = max(one.seconds for one in early)
+        yield (
+            f"the platform was not steady: {len(early)} disturbance(s) of people outside any fault, "
+            f"the longest {longest_s:.2f} s"
+        )
     if silent:
         yield f"{len(silent)} session(s) not observed for the last {limit_s:.0f} s, the first {silent[0]}"
 
@@ -147,6 +181,8 @@ def _write_doubts(parts: Parts) -> Iterator[str]:
 
 def _checks(record: RunRecord, parts: Parts) -> Iterator[Check]:
     """One for each promise and objective that there is a measurement for; what was not measured is a doubt instead."""
+    if parts.without_fault is not None:
+        yield _without_fault_check(parts.without_fault)
     if parts.facts.window is None:
         return
     promise = record.topology.promises.get(record.experiment.name)
@@ -165,6 +201,30 @@ def _checks(record: RunRecord, parts: Parts) -> Iterator[Check]:
             observed=f"{parts.sessions_lost} of {len(parts.sessions)}",
             kept=parts.sessions_lost <= objectives.sessions_lost_at_most,
         )
+    if objectives.users_carried_at_least is not None and parts.facts.growth is not None:
+        yield from _carried_check(objectives.users_carried_at_least, parts.facts.growth)
+
+
+def _carried_check(at_least: int, growth: GrowthFacts) -> Iterator[Check]:
+    kept = growth.users_carried >= at_least
+    if kept or growth.broke:
+        yield Check(
+            name="users carried",
+            source="objective",
+            expected=f"at least {at_least}",
+            observed=f"{growth.users_carried}" if growth.broke else f"at least {growth.users_carried}",
+            kept=kept,
+        )
+
+
+def _without_fault_check(found: WithoutFault) -> Check:
+    return Check(
+        name="works without any fault",
+        source="promise",
+        expected="everybody works before anything is broken",
+        observed=found.observed,
+        kept=False,
+    )
 
 
 def _abort_check(abort_when: AbortWhen, parts: Parts) -> Check:
@@ -181,26 +241,32 @@ def _abort_check(abort_when: AbortWhen, parts: Parts) -> Check:
 
 
 def _promise_checks(promise: Promise, parts: Parts) -> Iterator[Check]:
-    if any(one.samples for one in parts.capabilities):
+    if parts.sessions or any(one.samples for one in parts.capabilities):
         yield _recovery_check(promise, parts)
     if parts.worst_session is not None:
         yield from _session_checks(promise, parts, parts.worst_session)
     for one in parts.capabilities:
         if one.samples:
             yield _outage_check(promise, one)
+    if parts.sessions:
+        yield _people_outage_check(promise, parts)
     yield from _writes_check("promise", promise.writes_lost_at_most, parts)
 
 
 def _recovery_check(promise: Promise, parts: Parts) -> Check:
-    # A promise speaks of what a fault does; an outage outside any fault is a doubt instead.
+    # A promise speaks of what a fault does; what happens outside any fault is a doubt instead.
     during = [outage for outage in parts.outages if outage.during_fault is not None]
-    worst = max((outage.recovery for outage in during), key=lambda r: r.severity, default=Recovery.UNAFFECTED)
-    blamed = sorted({outage.capability for outage in during if outage.recovery is worst})
+    people = [worst_of(one.recovery for one in _during(row.disturbances)) for row in parts.sessions]
+    worst = worst_of([*(outage.recovery for outage in during), *people])
+    capabilities = sorted({outage.capability for outage in during if outage.recovery is worst})
+    blamed = [", ".join(capabilities)] if capabilities else []
+    if worst is not Recovery.UNAFFECTED and worst in people:
+        blamed.append(f"people: {people.count(worst)} of {len(people)}")
     return Check(
         name="recovers",
         source="promise",
         expected=_or_better(promise.recovers.value, best=promise.recovers.severity == 0),
-        observed=f"{worst.value} ({', '.join(blamed)})" if blamed else worst.value,
+        observed=f"{worst.value} ({'; '.join(blamed)})" if blamed else worst.value,
         kept=worst.severity <= promise.recovers.severity,
     )
 
@@ -235,6 +301,8 @@ def _outage_check(promise: Promise, one: CapabilityMeasures) -> Check:
         observed = f"not ended after {longest.seconds:.2f} s"
     else:
         observed = f"{longest.seconds:.2f} s ({longest.seconds_lower:.2f} to {longest.seconds_upper:.2f})"
+    if longest is not None and longest.places > 1:
+        observed += f", {longest.places_affected} of {longest.places} places"
     return Check(
         name=f"outage of {one.capability}",
         source="promise",
@@ -242,6 +310,30 @@ def _outage_check(promise: Promise, one: CapabilityMeasures) -> Check:
         observed=observed,
         kept=longest is None or (longest.ended and longest.seconds <= promise.outage_at_most_s),
     )
+
+
+def _people_outage_check(promise: Promise, parts: Parts) -> Check:
+    """As `_outage_check`, for the disturbances of people. What they met includes their own way back to work."""
+    every = [(row.user, one) for row in parts.sessions for one in _during(row.disturbances)]
+    counted = [(user, one) for user, one in every if one.recovery is not Recovery.BY_REPAIR]
+    user, longest = max(counted, key=lambda met: (met[1].end_ns is None, met[1].seconds), default=("", None))
+    if longest is None:
+        observed = "none but ended by repair" if every else "none"
+    elif longest.end_ns is None:
+        observed = f"not ended after {longest.seconds:.2f} s ({user})"
+    else:
+        observed = f"{longest.seconds:.2f} s ({user})"
+    return Check(
+        name="outage of people",
+        source="promise",
+        expected=f"at most {promise.outage_at_most_s:g} s",
+        observed=observed,
+        kept=longest is None or (longest.end_ns is not None and longest.seconds <= promise.outage_at_most_s),
+    )
+
+
+def _during(disturbances: tuple[Disturbance, ...]) -> list[Disturbance]:
+    return [one for one in disturbances if one.during_fault is not None]
 
 
 def _writes_check(source: str, at_most: int, parts: Parts) -> Iterator[Check]:

@@ -8,9 +8,12 @@ from enum import Enum
 from typing import Any
 
 from harness.analysis.availability import Timeline, UserUptime
+from harness.analysis.checks_audit import ChecksAudit
 from harness.analysis.facts import Facts
+from harness.analysis.gate import WithoutFault
 from harness.analysis.outages import CapabilityMeasures, Outage
-from harness.analysis.sessions import SessionCount, SessionRow
+from harness.analysis.recoveries import worst
+from harness.analysis.sessions import SessionCount, SessionRow, count_recoveries
 from harness.analysis.writes import WriteMeasures
 from harness.core.clock import to_s
 from harness.core.verdict import Verdict
@@ -25,6 +28,13 @@ DEFINITIONS: Mapping[str, str] = {
     "outage": "An interval in which open-loop probes of a capability failed at least once; its edges lie between the "
     "last good and the first bad probe, and between the last bad probe and the first success. The number is the "
     "difference of the midpoints, the range is what the edges allow.",
+    "places": "Nodes, or entrances, that are probed in turn. Outages are found at each place by itself; those that may "
+    "overlap are one, from the earliest start to the latest end.",
+    "outage of people": "The longest disturbance of any session that no repair ended, with the person's own way back "
+    "to work in it. It has no bounds: it is as coarse as the beat at which people work.",
+    "works without any fault": "Everybody works before anything is broken. Broken where something is promised, the "
+    "steady state was not reached, and in the last 30 s of waiting for it the platform answered at least 10% of the "
+    "probes of a capability with a refusal. Missed deadlines and broken connections don't count.",
     "availability": "1 - sum of a capability's outages / length of the observation window. Measured in this window "
     "under this fault; not a projection for a year.",
     "user-uptime": "Sum of the users' up time / sum of their up and down time; a user is down from the send of the "
@@ -34,15 +44,34 @@ DEFINITIONS: Mapping[str, str] = {
     "undisturbed": "No failed operation.",
     "kept": "Failures, then the same kernel with its memory.",
     "restarted": "Works again, but the kernel's memory is gone.",
-    "lost": "Could not work again by the end of the observation; of writes: acknowledged, and missing afterwards.",
+    "lost": "Could not work again by the end of the observation; of writes: acknowledged, and missing afterwards; "
+    "where each node has homes of its own, missing on the node that served the person last.",
     "longest time without a database write": "In the window, between two acknowledgements in a row that the one writer "
     "got, which tries 20 times a second and comes again about once a second while it fails. The edges of the window "
     "count as acknowledgements, so a database that did not come back shows.",
     "aborted": "The experiment's own condition for going too far was met: every fault was undone at once. The seconds "
     "from there to the end of the last outage are given.",
+    "users carried": "The largest number of people of whom, at the end of the step in which they came, at least the "
+    "experiment's share could work; 0 where too few could before anybody more had come. 'At least' where the limit was "
+    "not found: everybody had come, or a fault was undone before. Once growth has begun nothing else is measured but "
+    "acknowledged writes lost.",
     "targeted": "Served by a target of a fault when that fault was injected.",
-    "recovered by design": "The capability was back before the undoing of the fault began.",
-    "recovered by repair": "The capability came back only after the undoing of the fault had begun.",
+    "recovered by design": "The capability was back, or the person worked again, before the undoing of the fault "
+    "began.",
+    "recovered by repair": "The capability came back, or the person worked again, only after the undoing of the fault "
+    "had begun.",
+    "check said": "What the balancer said about a node from the injection of a fault to the beginning of its undoing, "
+    "asked every 0.5 s. Up: it would send people there. Down: it would not.",
+    "people could not": "The outages of each capability, as far as they lie in the same time.",
+    "check right": "It said that no node is fit for at least 80% of the time in which a capability was away, or "
+    "nothing was away for 1 s. A backend is fit while any of its nodes is. Time without an answer does not count.",
+    "check blind": "It said healthy for at least 80% of the time in which a capability was away, and took no node out. "
+    "That may be meant: who is at work can work on.",
+    "check partly": "Between right and blind: it noticed late, said healthy again before people could work, or took a "
+    "node out while another stayed.",
+    "check false alarm": "It said that no node is fit for 1 s or more while every capability was there, and for longer "
+    "than while one was away.",
+    "check silent": "The balancer said nothing for more than half of the time.",
 }
 
 
@@ -59,6 +88,11 @@ class Parts:
     writes: WriteMeasures
     user_uptime: UserUptime
     timeline: Timeline | None
+    checks_audit: ChecksAudit
+    """What the balancers believed about the nodes; empty where none was asked."""
+    without_fault: WithoutFault | None
+    """What the platform refused before anything was broken, so that a promise is broken without any fault; None where
+    it did not, or nothing was promised."""
 
     @property
     def outages(self) -> tuple[Outage, ...]:
@@ -68,8 +102,18 @@ class Parts:
 
     @property
     def worst_recovery(self) -> Recovery:
-        """The worst over all capabilities."""
-        return max((one.recovery for one in self.capabilities), key=lambda r: r.severity, default=Recovery.UNAFFECTED)
+        """The worst over all capabilities and all people."""
+        return worst([*(one.recovery for one in self.capabilities), self.people_recovery])
+
+    @property
+    def people_recovery(self) -> Recovery:
+        """The worst over all sessions."""
+        return worst(row.recovery for row in self.sessions)
+
+    @property
+    def people_by_recovery(self) -> Mapping[Recovery, int]:
+        """Sessions by how they recovered, best first."""
+        return count_recoveries(self.sessions)
 
     @property
     def worst_session(self) -> SessionOutcome | None:
@@ -83,6 +127,16 @@ class Parts:
         if aborted_ns is None or not all(outage.ended for outage in self.outages):
             return None
         return max(0.0, *(to_s(outage.end_ns - aborted_ns) for outage in self.outages), 0.0)
+
+    @property
+    def users_carried(self) -> int | None:
+        """The largest number of people that the platform carried; None where nothing was grown."""
+        return None if self.facts.growth is None else self.facts.growth.users_carried
+
+    @property
+    def users_carried_is_limit(self) -> bool | None:
+        """Whether more were not carried; False: at least so many are; None where nothing was grown."""
+        return None if self.facts.growth is None else self.facts.growth.broke
 
     @property
     def sessions_lost(self) -> int:
@@ -101,6 +155,8 @@ class Measures(Parts):
     experiment_source: str
     run: Mapping[str, Any]
     verdict: Verdict
+    known_broken: str = ""
+    """Why the topology's file says that its promise for this experiment does not hold; empty where it says nothing."""
 
     def seconds_from_origin(self, t_ns: int) -> float:
         """Seconds since the first injection (without faults: since the start of the window)."""
@@ -118,6 +174,8 @@ class Measures(Parts):
                 "seconds_upper": outage.seconds_upper,
                 "during_fault": outage.during_fault,
                 "recovery": outage.recovery.value,
+                "places_affected": outage.places_affected,
+                "places": outage.places,
             }
             for outage in self.outages
         ]
@@ -128,6 +186,7 @@ class Measures(Parts):
         for row in self.sessions:
             flat = {field.name: getattr(row, field.name) for field in fields(row) if field.name != "disturbances"}
             flat["outcome"] = row.outcome.value
+            flat["recovery"] = row.recovery.value
             flat["disturbances"] = len(row.disturbances)
             rows.append(flat)
         return rows
@@ -137,7 +196,11 @@ class Measures(Parts):
         plain: dict[str, Any] = {"schema": SCHEMA_VERSION, **_plain(self)}
         plain["outages"] = self.outage_rows()
         plain["abort_to_recovery_s"] = self.abort_to_recovery_s
+        plain["users_carried"] = self.users_carried
+        plain["users_carried_is_limit"] = self.users_carried_is_limit
         plain["worst_recovery"] = self.worst_recovery.value
+        plain["people_recovery"] = self.people_recovery.value
+        plain["people_by_recovery"] = _plain(self.people_by_recovery)
         plain["worst_session"] = self.worst_session.value if self.worst_session else None
         plain["definitions"] = dict(DEFINITIONS)
         return plain

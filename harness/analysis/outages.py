@@ -8,12 +8,17 @@ A probe is *bad* when it failed (a missed deadline is a failure) or was slow; it
 - end in [send of the last probe known bad or slow, completion of the first success that completes after the last
   hard failure was sent].
 
+Probes that take turns over several places (keepers on different nodes, several entrances) are a series for each. A
+place that fails between good ones would read as many short outages, so outages are found in each series by itself, and
+the capability's are their union: those that may overlap are one, from the earliest start to the latest end.
+
 The point estimate is the difference of the midpoints. Against kills and stalls of known length it was within 15 ms at
 100 probes a second, where counting failures misses a stall shorter than the deadline altogether.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,14 +26,29 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from harness.analysis.facts import Facts, FaultFacts, Window
+from harness.analysis.facts import Facts, Window
+from harness.analysis.recoveries import began_ns, fault_at, recovery_of, worst
 from harness.core.clock import NS_PER_S, to_ns, to_s
 from harness.core.words import Capability, Recovery
 
-__all__ = ["SLOW_AT_LEAST_NS", "SLOW_FACTOR", "CapabilityMeasures", "Edges", "Outage", "find_edges", "measure_probes"]
+__all__ = [
+    "SAMPLES_AT_LEAST",
+    "SLOW_AT_LEAST_NS",
+    "SLOW_FACTOR",
+    "CapabilityMeasures",
+    "Edges",
+    "Outage",
+    "find_edges",
+    "measure_probes",
+    "slow_above",
+    "union",
+    "usual_latency",
+]
 
 Ints = npt.NDArray[np.int64]
 
+#: Below this the p99 of the steady state, and so the slow threshold, is no more than the slowest of a handful.
+SAMPLES_AT_LEAST = 20
 #: A success is slow above this many times the p99 latency of the steady state. The estimator needs a threshold above
 #: the p99 plus the time a queue takes to drain; against stalls of known length (0.25 to 3 s) 4 was enough.
 SLOW_FACTOR = 4
@@ -43,9 +63,8 @@ BASELINE_PERIODS = 3
 class Edges:
     """The two censored edges of an outage, monotonic nanoseconds."""
 
-    first_bad_ns: int
-    """Send of the first bad probe."""
-    first_bad_end_ns: int
+    began_ns: int
+    """When the first bad probe was surely bad: at its end, or once it was slow."""
     start_lower_ns: int
     start_upper_ns: int
     end_lower_ns: int
@@ -67,6 +86,9 @@ class Outage:
     during_fault: int | None
     """Index of the fault in whose time it began; None before any fault: then the platform was not steady."""
     recovery: Recovery
+    places_affected: int
+    """In how many of the `places` that were probed it was seen."""
+    places: int
 
     @property
     def ended(self) -> bool:
@@ -115,7 +137,11 @@ class CapabilityMeasures:
     lateness_p99_s: float | None
     """How late probes were sent behind their grid (`send - due`): the instrument's own error."""
     longest_gap_s: float | None
-    """Longest time in the window without a probe being sent."""
+    """Longest time in the window without a probe being sent, wherever."""
+    longest_gap_at_a_place_s: float | None
+    """Longest time in the window without a probe being sent to one of its places; each has one turn in `places`."""
+    places: int
+    """How many places take turns: nodes, or entrances."""
     period_s: float | None
     """Median time between two probes."""
     slow_above_s: float | None
@@ -158,14 +184,19 @@ def _measure(name: str, samples: pd.DataFrame, facts: Facts, steady_state_s: flo
     before_ns = max(to_ns(steady_state_s), BASELINE_PERIODS * int(np.median(np.diff(send))) if len(send) > 1 else 0)
     since_ns = window.start_ns - before_ns
     until_ns = window.end_ns if facts.first_inject_ns is None else facts.first_inject_ns
-    usual_ns = _usual_latency(send, end, ok, since_ns=since_ns, until_ns=until_ns)
-    slow_ns = None if usual_ns is None else max(SLOW_AT_LEAST_NS, SLOW_FACTOR * usual_ns)
-    edges = find_edges(
-        send[inside], end[inside], ok[inside], slow_ns=slow_ns, usual_ns=usual_ns or 0, since_ns=window.start_ns
+    usual_ns = usual_latency(send, end, ok, since_ns=since_ns, until_ns=until_ns)
+    slow_ns = slow_above(usual_ns)
+    # also those that were probed before and then no more: a place that fell silent is not good
+    series = [inside & (samples["via"] == place).to_numpy() for place in sorted(set(samples["via"]))]
+    seen = [
+        find_edges(send[at], end[at], ok[at], slow_ns=slow_ns, usual_ns=usual_ns or 0, since_ns=window.start_ns)
+        for at in series
+    ]
+    outages = tuple(
+        _outage(name, edges, facts, window, places_affected=affected, places=len(series))
+        for edges, affected in union(seen)
     )
-    outages = tuple(_outage(name, edge, facts.faults, window, slow_ns) for edge in edges)
     latency = (end - send)[inside & ok]
-    gaps = np.diff(np.concatenate(([window.start_ns], send[inside], [window.end_ns])))
     return CapabilityMeasures(
         capability=name,
         samples=int(inside.sum()),
@@ -173,12 +204,14 @@ def _measure(name: str, samples: pd.DataFrame, facts: Facts, steady_state_s: flo
         latency_p50_s=_quantile_s(latency, 50),
         latency_p99_s=_quantile_s(latency, 99),
         lateness_p99_s=_quantile_s((send - due)[inside], 99),
-        longest_gap_s=to_s(int(gaps.max())),
+        longest_gap_s=_longest_gap_s(send[inside], window),
+        longest_gap_at_a_place_s=max(_longest_gap_s(send[at], window) for at in series),
+        places=len(series),
         period_s=_quantile_s(np.diff(send[inside]), 50),
         slow_above_s=None if slow_ns is None else to_s(slow_ns),
         availability=1.0 - min(1.0, sum(_within(outage, window) for outage in outages) / window.seconds),
         outages=outages,
-        recovery=max((o.recovery for o in outages), key=lambda r: r.severity, default=Recovery.UNAFFECTED),
+        recovery=worst(outage.recovery for outage in outages),
     )
 
 
@@ -191,6 +224,8 @@ def _nothing(name: str) -> CapabilityMeasures:
         latency_p99_s=None,
         lateness_p99_s=None,
         longest_gap_s=None,
+        longest_gap_at_a_place_s=None,
+        places=0,
         period_s=None,
         slow_above_s=None,
         availability=None,
@@ -199,10 +234,15 @@ def _nothing(name: str) -> CapabilityMeasures:
     )
 
 
-def _usual_latency(send: Ints, end: Ints, ok: npt.NDArray[np.bool_], *, since_ns: int, until_ns: int) -> int | None:
+def usual_latency(send: Ints, end: Ints, ok: npt.NDArray[np.bool_], *, since_ns: int, until_ns: int) -> int | None:
     """p99 latency of the successes of the steady state, in ns; those in flight at the first injection don't count."""
     steady = ok & (send >= since_ns) & (end <= until_ns)
     return int(np.ceil(np.percentile((end - send)[steady], 99))) if steady.any() else None
+
+
+def slow_above(usual_ns: int | None) -> int | None:
+    """From which latency on a success is slow; None where nothing is known about the usual one."""
+    return None if usual_ns is None else max(SLOW_AT_LEAST_NS, SLOW_FACTOR * usual_ns)
 
 
 def find_edges(
@@ -240,8 +280,7 @@ def find_edges(
         known_bad = bad_at if up_at_ns is None else bad_at[bad_at < up_at_ns]
         edges.append(
             Edges(
-                first_bad_ns=first_bad_ns,
-                first_bad_end_ns=first_bad_end_ns,
+                began_ns=began_ns(first_bad_ns, first_bad_end_ns, slow_ns),
                 start_lower_ns=min(since_ns, first_bad_ns) if floor is None else min(floor, first_bad_ns),
                 start_upper_ns=first_bad_ns + min(max(0, first_bad_end_ns - first_bad_ns), usual_ns),
                 end_lower_ns=int(known_bad.max()),
@@ -263,11 +302,43 @@ def _groups(hard_at: Ints, success_at: Ints, success_end: Ints) -> list[tuple[in
     return [(int(hard_at[a]), int(hard_at[b])) for a, b in zip(firsts, lasts, strict=True)]
 
 
-def _outage(name: str, edges: Edges, faults: tuple[FaultFacts, ...], window: Window, slow_ns: int | None) -> Outage:
-    # The first bad probe may have been in flight when the fault came: up to L0 after its send it was not yet bad.
-    flight_ns = edges.first_bad_end_ns - edges.first_bad_ns
-    began_ns = edges.first_bad_ns + (flight_ns if slow_ns is None else min(flight_ns, slow_ns))
-    fault = _fault_at(faults, began_ns)
+def union(series: Iterable[Iterable[Edges]]) -> list[tuple[Edges, int]]:
+    """The outages of all series together, each with the number of series that saw it.
+
+    Two belong together when they may overlap, as far as their edges tell. The first of several starts lies between the
+    earliest lower and the earliest upper bound, the last of several ends between the latest ones. Outages of one series
+    never overlap, because the one before ends where the next can begin at the earliest.
+    """
+    every = sorted(((edges, number) for number, one in enumerate(series) for edges in one), key=_earliest)
+    merged: list[tuple[Edges, set[int]]] = []
+    for edges, number in every:
+        if merged and (merged[-1][0].end_upper_ns is None or edges.start_lower_ns < merged[-1][0].end_upper_ns):
+            before, seen_by = merged[-1]
+            merged[-1] = _together(before, edges), seen_by | {number}
+        else:
+            merged.append((edges, {number}))
+    return [(edges, len(seen_by)) for edges, seen_by in merged]
+
+
+def _earliest(numbered: tuple[Edges, int]) -> tuple[int, int, int]:
+    edges, number = numbered
+    return edges.start_lower_ns, edges.end_lower_ns, number
+
+
+def _together(a: Edges, b: Edges) -> Edges:
+    ends = (a.end_upper_ns, b.end_upper_ns)
+    known = [end_ns for end_ns in ends if end_ns is not None]
+    return Edges(
+        began_ns=min(a.began_ns, b.began_ns),
+        start_lower_ns=min(a.start_lower_ns, b.start_lower_ns),
+        start_upper_ns=min(a.start_upper_ns, b.start_upper_ns),
+        end_lower_ns=max(a.end_lower_ns, b.end_lower_ns),
+        end_upper_ns=max(known) if len(known) == len(ends) else None,
+    )
+
+
+def _outage(name: str, edges: Edges, facts: Facts, window: Window, *, places_affected: int, places: int) -> Outage:
+    fault = fault_at(facts.faults, edges.began_ns)
     return Outage(
         capability=name,
         start_lower_ns=edges.start_lower_ns,
@@ -276,23 +347,14 @@ def _outage(name: str, edges: Edges, faults: tuple[FaultFacts, ...], window: Win
         end_upper_ns=edges.end_upper_ns,
         observed_until_ns=window.end_ns,
         during_fault=None if fault is None else fault.index,
-        recovery=_recovery(edges.end_upper_ns, fault),
+        recovery=recovery_of(edges.end_upper_ns, fault),
+        places_affected=places_affected,
+        places=places,
     )
 
 
-def _fault_at(faults: tuple[FaultFacts, ...], t_ns: int) -> FaultFacts | None:
-    """The fault that was injected last by then."""
-    begun = [f for f in faults if f.inject_before_ns is not None and f.inject_before_ns <= t_ns]
-    return max(begun, key=lambda fault: fault.inject_before_ns or 0, default=None)
-
-
-def _recovery(end_upper_ns: int | None, fault: FaultFacts | None) -> Recovery:
-    """By design only if the capability was surely back before the repair began."""
-    if end_upper_ns is None:
-        return Recovery.NOT_RECOVERED
-    if fault is None or fault.undo_before_ns is None or end_upper_ns < fault.undo_before_ns:
-        return Recovery.BY_DESIGN
-    return Recovery.BY_REPAIR
+def _longest_gap_s(send: Ints, window: Window) -> float:
+    return to_s(int(np.diff(np.concatenate(([window.start_ns], send, [window.end_ns]))).max()))
 
 
 def _within(outage: Outage, window: Window) -> float:

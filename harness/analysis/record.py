@@ -10,10 +10,10 @@ import pandas as pd
 
 from harness.core.experiment import Experiment
 from harness.core.history import History
-from harness.core.rows import DatabaseWrite, Operation, ProbeSample, RowType, SavedValue
+from harness.core.rows import BalancerView, DatabaseWrite, Operation, ProbeSample, RowType, SavedValue
 from harness.core.topology import Topology
 
-__all__ = ["RunRecord", "database_writes_of", "operations_of", "probes_of", "saved_of"]
+__all__ = ["RunRecord", "balancer_of", "database_writes_of", "operations_of", "probes_of", "saved_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +31,8 @@ class RunRecord:
     """One row for each `DatabaseWrite`; none where the topology has no database."""
     saved: pd.DataFrame
     """One row for each `SavedValue` that was read back after the run."""
+    balancer: pd.DataFrame
+    """One row for each `BalancerView`; none in a topology without a balancer."""
     run: Mapping[str, Any]
     """`run.json`: versions, machine, seed; shown in reports, never judged."""
 
@@ -53,6 +55,13 @@ def database_writes_of(record: RunRecord) -> pd.DataFrame:
     """The attempts to write into the database with exact types, in the order in which they were sent."""
     return _typed(record.database_writes, DatabaseWrite).sort_values(
         ["writer", "send_ns", "end_ns", "seq"], kind="stable", ignore_index=True
+    )
+
+
+def balancer_of(record: RunRecord) -> pd.DataFrame:
+    """What the balancers said with exact types, in the order in which each was asked."""
+    return _typed(record.balancer, BalancerView).sort_values(
+        ["balancer", "send_ns", "end_ns", "seq"], kind="stable", ignore_index=True
     )
 
 

@@ -3,11 +3,15 @@
 A *disturbance* of a session begins with the send of an operation that failed, or that showed another kernel or lost
 memory, and ends with the completion of the next good `work`. Only operations sent in the observation window count:
 a retry while the users arrive is no effect of a fault.
+
+A disturbance is put down to a fault, and how it ended is classified, by the rule for outages (`recoveries`): probes say
+how a capability came back, and this how people did.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -16,10 +20,20 @@ import numpy.typing as npt
 import pandas as pd
 
 from harness.analysis.facts import Facts
-from harness.core.clock import to_s
-from harness.core.words import Capability, SessionOutcome
+from harness.analysis.outages import slow_above, usual_latency
+from harness.analysis.recoveries import began_ns, fault_at, recovery_of, worst
+from harness.core.clock import to_ns, to_s
+from harness.core.words import Capability, Recovery, SessionOutcome
 
-__all__ = ["Disturbance", "SessionCount", "SessionRow", "attribute", "count_sessions", "session_ledger"]
+__all__ = [
+    "Disturbance",
+    "SessionCount",
+    "SessionRow",
+    "attribute",
+    "count_recoveries",
+    "count_sessions",
+    "session_ledger",
+]
 
 Ints = npt.NDArray[np.int64]
 LOG_IN_RUNG = "log_in"
@@ -37,6 +51,16 @@ class Disturbance:
     memory_expected: int
     """Counter the kernel's memory should have held at the first answered work after it; -1 without an answer."""
     memory_found: int
+    observed_until_ns: int
+    """End of the observation."""
+    during_fault: int | None
+    """Index of the fault in whose time it began; None before any fault: then the platform was not steady."""
+    recovery: Recovery
+
+    @property
+    def seconds(self) -> float:
+        """Its length; of what was observed of it where it did not end. As coarse as the person's beat."""
+        return to_s(max(0, (self.observed_until_ns if self.end_ns is None else self.end_ns) - self.start_ns))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +84,8 @@ class SessionRow:
     disturbed_total_s: float
     """Sum over its disturbances; one without an end counts to the end of the observation."""
     disturbed_longest_s: float
+    recovery: Recovery
+    """The worst over its disturbances; UNAFFECTED without any."""
     memory_expected: int
     memory_found: int
     """At the first disturbance that lost memory, else at the first disturbance."""
@@ -95,15 +121,16 @@ def attribute(operations: pd.DataFrame) -> pd.DataFrame:
 
 
 def session_ledger(
-    operations: pd.DataFrame, acked: pd.DataFrame, facts: Facts, *, read_back: bool
+    operations: pd.DataFrame, acked: pd.DataFrame, facts: Facts, *, steady_state_s: float, read_back: bool
 ) -> tuple[SessionRow, ...]:
-    """One row for each session that was started, by user. `operations` as from `attribute`."""
+    """One row for each session that was started, by user. `operations` as from `attribute`; `steady_state_s` is how
+    long the gate had seen everybody work when the window began."""
     started = operations[operations["session"] != ""].sort_values(
         ["user", "session", "send_ns", "end_ns", "seq"], kind="stable", ignore_index=True
     )
     if started.empty:
         return ()
-    table = _Table(started, facts)
+    table = _Table(started, facts, steady_state_s)
     # acked and present saves of each session
     saves = acked.groupby("session")["present"].agg(["size", "sum"]) if len(acked) else pd.DataFrame()
     counts = {str(session): (int(size), int(there)) for session, size, there in saves.itertuples()}
@@ -125,10 +152,16 @@ def count_sessions(ledger: tuple[SessionRow, ...]) -> tuple[SessionCount, ...]:
     )
 
 
+def count_recoveries(ledger: Iterable[SessionRow]) -> Mapping[Recovery, int]:
+    """Sessions by how they recovered, best first."""
+    counted = Counter(row.recovery for row in ledger)
+    return {recovery: counted[recovery] for recovery in Recovery}
+
+
 class _Table:
     """The operations as arrays, ordered by session and send, with what is decided for all rows at once."""
 
-    def __init__(self, frame: pd.DataFrame, facts: Facts) -> None:
+    def __init__(self, frame: pd.DataFrame, facts: Facts, steady_state_s: float) -> None:
         self.session: list[str] = frame["session"].tolist()
         self.user: list[str] = frame["user"].tolist()
         self.node: list[str] = frame["node"].tolist()
@@ -143,6 +176,9 @@ class _Table:
         if facts.window is not None:
             self.until_ns = facts.window.end_ns
             self.inside = (self.send >= facts.window.start_ns) & (self.send < facts.window.end_ns)
+        self.facts = facts
+        self.capability: list[str] = frame["capability"].tolist()
+        self.slow_ns = {name: self._slow_above(name, facts, steady_state_s) for name in set(self.capability)}
         self.faults = [
             (fault.inject_before_ns, set(fault.targets)) for fault in facts.faults if fault.inject_before_ns is not None
         ]
@@ -169,6 +205,17 @@ class _Table:
         marks[changed.to_numpy()] = True
         return marks
 
+    def _slow_above(self, capability: str, facts: Facts, steady_state_s: float) -> int | None:
+        """From which latency on an answer to this capability was slow."""
+        if facts.window is None:
+            return None
+        own = np.array([name == capability for name in self.capability])
+        since_ns = facts.window.start_ns - to_ns(steady_state_s)
+        until_ns = facts.window.end_ns if facts.first_inject_ns is None else facts.first_inject_ns
+        return slow_above(
+            usual_latency(self.send[own], self.end[own], self.ok[own], since_ns=since_ns, until_ns=until_ns)
+        )
+
     def slices(self) -> Iterator[tuple[int, int]]:
         """Begin and end of each session's rows."""
         names = np.asarray(self.session, dtype=object)
@@ -181,9 +228,7 @@ def _row(table: _Table, low: int, high: int, saves: tuple[int, int], *, read_bac
     rows = slice(low, high)
     good = low + np.flatnonzero(table.good_work[rows])
     disturbances = _disturbances(table, low, high, good)
-    lengths = [
-        to_s(max(0, (table.until_ns if one.end_ns is None else one.end_ns) - one.start_ns)) for one in disturbances
-    ]
+    lengths = [one.seconds for one in disturbances]
     first_work_ns = int(table.end[good[0]]) if len(good) else None
     memory = next((one for one in disturbances if one.restarted), disturbances[0] if disturbances else None)
     log_ins = low + np.flatnonzero(table.log_in[rows])
@@ -201,6 +246,7 @@ def _row(table: _Table, low: int, high: int, saves: tuple[int, int], *, read_bac
         disturbances=disturbances,
         disturbed_total_s=sum(lengths),
         disturbed_longest_s=max(lengths, default=0.0),
+        recovery=worst(one.recovery for one in disturbances),
         memory_expected=memory.memory_expected if memory else -1,
         memory_found=memory.memory_found if memory else -1,
         operations=int(table.inside[rows].sum()),
@@ -224,14 +270,20 @@ def _disturbances(table: _Table, low: int, high: int, good: Ints) -> tuple[Distu
         stop = high if back is None else back + 1
         shown = first + np.flatnonzero(table.answered_work[first:stop])
         lost = first + np.flatnonzero(table.restarted[first:stop])
+        slow_ns = table.slow_ns[table.capability[first]]
+        fault = fault_at(table.facts.faults, began_ns(int(table.send[first]), int(table.end[first]), slow_ns))
+        end_ns = None if back is None else int(table.end[back])
         seen = next((int(i) for i in (*lost, *shown) if table.answered_work[i]), None)
         found.append(
             Disturbance(
                 start_ns=int(table.send[first]),
-                end_ns=None if back is None else int(table.end[back]),
+                end_ns=end_ns,
                 restarted=bool(len(lost)),
                 memory_expected=-1 if seen is None else int(table.expected[seen]),
                 memory_found=-1 if seen is None else int(table.found[seen]),
+                observed_until_ns=table.until_ns,
+                during_fault=None if fault is None else fault.index,
+                recovery=recovery_of(end_ns, fault),
             )
         )
         at = int(np.searchsorted(bad, stop, side="left"))

@@ -31,12 +31,15 @@ class StoreWrites:
     """Acknowledged values that are there."""
     lost: int | None
     """Acknowledged values that are missing: each is a broken word."""
+    lost_elsewhere: int | None
+    """Those of them that lie on another node than the one on which their person looks; only where each node has homes
+    of its own."""
     first_lost: str | None
     """The first of them, by the time of its acknowledgement."""
     first_lost_ns: int | None
     """That time."""
     duplicated: int | None
-    """Values that are there more than once, counted beyond the first: a retry that had succeeded before."""
+    """Values that are at one place more than once, counted beyond the first: a retry that had succeeded before."""
     unacknowledged_present: int | None
     """Values that are there although nobody was told: allowed, but worth knowing."""
     longest_gap_s: float | None
@@ -46,7 +49,8 @@ class StoreWrites:
     @property
     def lost_of(self) -> str:
         """How many were lost of how many, and where; only of what was read back."""
-        return f"{self.lost} of {self.acknowledged} {self.store.where}"
+        elsewhere = f" ({self.lost_elsewhere} of them on another node)" if self.lost_elsewhere else ""
+        return f"{self.lost} of {self.acknowledged} {self.store.where}{elsewhere}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,19 +77,32 @@ class WriteMeasures:
         return ", ".join(one.lost_of for one in self.stores)
 
 
-def acknowledged_saves(operations: pd.DataFrame, saved: pd.DataFrame) -> pd.DataFrame:
-    """Acknowledged saves, one row for each user and value: user, session, value, end_ns, present."""
+def acknowledged_saves(operations: pd.DataFrame, saved: pd.DataFrame, *, shared_homes: bool) -> pd.DataFrame:
+    """Acknowledged saves, one row for each user and value: user, session, value, end_ns, present, elsewhere.
+
+    Where each node has homes of its own a save is present only where its person looks: on the node that served them
+    last. What lies on another node alone is `elsewhere`.
+    """
     rows = operations[(operations["capability"] == Capability.SAVE.value) & (operations["ok"] == 1)]
     values = rows["found"].where(rows["found"] >= 0, rows["expected"])
     acked = rows[["user", "session", "end_ns"]].assign(value=values)
-    return _looked_up(acked, saved[saved["store"] == Store.HOME.value])
+    homes = saved[saved["store"] == Store.HOME.value]
+    own = homes if shared_homes else homes[homes["place"] == homes["user"].map(_last_nodes(operations))]
+    return _looked_up(acked, own, homes)
 
 
 def acknowledged_numbers(writes: pd.DataFrame, saved: pd.DataFrame) -> pd.DataFrame:
     """Acknowledged numbers in the database, with the columns of `acknowledged_saves`; `user` is the writer."""
     rows = writes[writes["ok"] == 1]
     acked = rows[["value", "end_ns"]].assign(user=rows["writer"], session="")
-    return _looked_up(acked, saved[saved["store"] == Store.DATABASE.value])
+    there = saved[saved["store"] == Store.DATABASE.value]
+    return _looked_up(acked, there, there)
+
+
+def _last_nodes(operations: pd.DataFrame) -> pd.Series:
+    """User -> the node of their last good operation."""
+    served = operations[(operations["ok"] == 1) & (operations["node"] != "")]
+    return served.sort_values(["end_ns", "send_ns", "seq"], kind="stable").groupby("user")["node"].last()
 
 
 def measure_writes(
@@ -114,10 +131,11 @@ def measure_writes(
     )
 
 
-def _looked_up(acked: pd.DataFrame, saved: pd.DataFrame) -> pd.DataFrame:
+def _looked_up(acked: pd.DataFrame, own: pd.DataFrame, anywhere: pd.DataFrame) -> pd.DataFrame:
     acked = acked.sort_values(["end_ns", "user", "value"]).drop_duplicates(["user", "value"])
-    there = pd.MultiIndex.from_frame(saved[["user", "value"]])
-    return acked.assign(present=pd.MultiIndex.from_frame(acked[["user", "value"]]).isin(there))
+    wanted = pd.MultiIndex.from_frame(acked[["user", "value"]])
+    present, known = (wanted.isin(pd.MultiIndex.from_frame(there[["user", "value"]])) for there in (own, anywhere))
+    return acked.assign(present=present, elsewhere=known & ~present)
 
 
 def _measure(
@@ -137,6 +155,7 @@ def _measure(
             acknowledged_before_fault=early,
             found=None,
             lost=None,
+            lost_elsewhere=None,
             first_lost=None,
             first_lost_ns=None,
             duplicated=None,
@@ -154,9 +173,10 @@ def _measure(
         acknowledged_before_fault=early,
         found=len(acked) - len(lost),
         lost=len(lost),
+        lost_elsewhere=int(lost["elsewhere"].sum()),
         first_lost=_named(store, lost.iloc[0]) if len(lost) else None,
         first_lost_ns=int(lost.iloc[0]["end_ns"]) if len(lost) else None,
-        duplicated=len(there) - len(distinct),
+        duplicated=int(there.duplicated(["place", "user", "value"]).sum()),
         unacknowledged_present=int(unknown.sum()),
         longest_gap_s=longest_gap_s,
     )

@@ -6,6 +6,7 @@ from typing import Final
 
 from harness.components import databases, haproxy, jupyterhub
 from harness.components.base import CLIENT_HOST, WORKBENCH_FIRST_HOST
+from harness.core.entrances import ENTRANCES_VARIABLE, Entrance, format_entrances
 from harness.core.specs import ContainerSpec, NodeContext
 from harness.core.topology import Topology
 
@@ -40,8 +41,9 @@ def containers(topology: Topology, context: NodeContext) -> tuple[ContainerSpec,
             host_number=CLIENT_HOST,
             command=("python3", "-m", "harness.load"),
             environment={
-                "PLATFORM_URL": " ".join(_entrances(topology, context)),
+                ENTRANCES_VARIABLE: format_entrances(_entrances(topology, context)),
                 **({"PLATFORM_AUTHORITY": AUTHORITY_PATH} if authority else {}),
+                **_statistics(topology, context),
                 **(databases.limits(database) if database else {}),
             },
             secrets={"DATABASE_URL": databases.direct_url(topology, context)} if database else {},
@@ -57,7 +59,14 @@ def containers(topology: Topology, context: NodeContext) -> tuple[ContainerSpec,
     )
 
 
-def _entrances(topology: Topology, context: NodeContext) -> tuple[str, ...]:
+def _statistics(topology: Topology, context: NodeContext) -> dict[str, str]:
+    """Where every balancer says what it believes, with spaces between; nothing in a topology without one."""
+    if topology.load_balancer is None:
+        return {}
+    return {"BALANCER_STATISTICS": " ".join(haproxy.statistics_urls(topology, context))}
+
+
+def _entrances(topology: Topology, context: NodeContext) -> tuple[Entrance, ...]:
     """Where people come to: the balancer, or each node, with its name.
 
     By address: a name that does not resolve is a fault of its own, not part of every other one. Behind a balancer
@@ -66,8 +75,8 @@ def _entrances(topology: Topology, context: NodeContext) -> tuple[str, ...]:
     balancer = topology.load_balancer
     if balancer is not None:
         scheme, _ = haproxy.entrance(balancer)
-        return (f"{scheme}://{haproxy.address(balancer, context)}",)
+        return (Entrance(f"{scheme}://{haproxy.address(balancer, context)}"),)
     return tuple(
-        f"{name}=http://{context.address(WORKBENCH_FIRST_HOST + index)}:{jupyterhub.PROXY_PORT}"
+        Entrance(f"http://{context.address(WORKBENCH_FIRST_HOST + index)}:{jupyterhub.PROXY_PORT}", name)
         for index, name in enumerate(jupyterhub.names(topology))
     )

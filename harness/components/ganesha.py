@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from harness.components import keepalived
 from harness.components.base import STORAGE_HOST, STORAGE_VIP_HOST
 from harness.components.hops import Hop, hop
 from harness.core.products import Storage
@@ -71,21 +72,51 @@ def settings(topology: Topology) -> Storage:
     return topology.storage
 
 
-def containers(topology: Topology, _context: NodeContext) -> tuple[ContainerSpec, ...]:
-    """The servers; the homes are on a volume, so that they outlive the containers."""
+def containers(topology: Topology, context: NodeContext) -> tuple[ContainerSpec, ...]:
+    """The servers; the homes are on a volume, so that they outlive the containers. A pair has the same one."""
     storage = settings(topology)
+    everybody = names(topology)
     return tuple(
         ContainerSpec(
             name=name,
             role=Role.STORAGE,
             image=IMAGE,
             host_number=STORAGE_HOST + index,
-            environment={"NFS_GRACE_PERIOD_S": str(storage.grace_period_s)},
+            environment={
+                "NFS_GRACE_PERIOD_S": str(storage.grace_period_s),
+                **_pair_environment(storage, context, index),
+            },
+            files=_pair_files(storage, context, everybody, name),
             mounts=(Mount(volume="homes", path=EXPORT, size_mb=storage.size_mb),),
             # Ganesha opens files by handle; without the capability it says INITIALIZED and exports nothing.
-            capabilities=("DAC_READ_SEARCH",),
+            capabilities=("DAC_READ_SEARCH", *(keepalived.CAPABILITIES if storage.vip else ())),
             security_options=("seccomp=unconfined",),
-            ready=ReadyProbe(argv=("/usr/local/bin/ready",), proves="the homes' export can be mounted"),
+            ready=ReadyProbe(
+                argv=("/usr/local/bin/ready",),
+                proves="the homes' export can be mounted, and of a pair the virtual address answers too",
+            ),
         )
-        for index, name in enumerate(names(topology))
+        for index, name in enumerate(everybody)
     )
+
+
+def _pair_environment(storage: Storage, context: NodeContext, index: int) -> dict[str, str]:
+    if not storage.vip:
+        return {}
+    return {keepalived.VIRTUAL_ADDRESS: context.address(STORAGE_VIP_HOST), "NFS_SERVER_NUMBER": str(index)}
+
+
+def _pair_files(storage: Storage, context: NodeContext, everybody: tuple[str, ...], name: str) -> dict[str, str]:
+    """Who holds the virtual address: one whose server answers calls."""
+    if not storage.vip:
+        return {}
+    text = keepalived.config(
+        name,
+        {member: context.address(STORAGE_HOST + index) for index, member in enumerate(everybody)},
+        virtual=context.address(STORAGE_VIP_HOST),
+        router_id=STORAGE_VIP_HOST,
+        interval_s=storage.vrrp_interval_s,
+        check=f"/usr/local/bin/answers 127.0.0.1 {PORTS[0]}",
+        notify="/usr/local/bin/address-moved",
+    )
+    return {keepalived.CONFIG_PATH: text}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
-from harness.components import jupyterhub
+from harness.components import jupyterhub, keepalived
 from harness.components.base import LOAD_BALANCER_HOST, LOAD_BALANCER_VIP_HOST
 from harness.components.certificates import certificates
-from harness.components.haproxy_config import Server
+from harness.components.haproxy_config import MONITOR_PATH, MONITOR_PORT, STATISTICS_AS_CSV, STATISTICS_PORT, Server
 from harness.components.haproxy_config import config as _config
 from harness.components.hops import Hop, hop, link_containers
 from harness.core.products import LoadBalancer
@@ -28,6 +29,7 @@ __all__ = [
     "entrance",
     "names",
     "settings",
+    "statistics_urls",
 ]
 
 IMAGE: Final = "load_balancer"
@@ -45,6 +47,15 @@ def entrance(balancer: LoadBalancer) -> tuple[str, int]:
 def address(balancer: LoadBalancer, context: NodeContext) -> str:
     """Where people come to: the balancer's own address, or the virtual one of a pair."""
     return context.address(LOAD_BALANCER_VIP_HOST if balancer.vip else LOAD_BALANCER_HOST)
+
+
+def statistics_urls(topology: Topology, context: NodeContext) -> tuple[str, ...]:
+    """Where each balancer says what it believes about its nodes, as CSV: at its own address, never the virtual one.
+
+    The fragment is its name, for whoever reads what it said; it is never sent.
+    """
+    hosts = ((name, context.address(LOAD_BALANCER_HOST + index)) for index, name in enumerate(names(topology)))
+    return tuple(f"http://{host}:{STATISTICS_PORT}{STATISTICS_AS_CSV}#{name}" for name, host in hosts)
 
 
 def authority(topology: Topology, context: NodeContext) -> str:
@@ -84,14 +95,17 @@ def containers(topology: Topology, context: NodeContext) -> tuple[ContainerSpec,
                     name,
                 ),
                 **_certificate_files(balancer, context),
+                **_pair_files(balancer, context, peers, name),
             },
+            environment={keepalived.VIRTUAL_ADDRESS: address(balancer, context)} if balancer.vip else {},
+            capabilities=keepalived.CAPABILITIES if balancer.vip else (),
             depends_on=(
                 *jupyterhub.names(topology),
                 *link_containers(topology, Role.LOAD_BALANCER, Role.WORKBENCH),
             ),
             ready=ReadyProbe(
                 argv=("/usr/local/bin/ready", jupyterhub.LOG_IN_PATH),
-                proves="the log-in page comes through the balancer",
+                proves="the log-in page comes through the balancer, and of a pair through the virtual address too",
             ),
         )
         for index, name in enumerate(everybody)
@@ -107,6 +121,25 @@ def servers(topology: Topology, context: NodeContext, number: int) -> tuple[Serv
         work, status, load = (hop(topology, *ends, hop_, service) for service, hop_ in enumerate(direct))
         found.append(Server(spec.name, context.address(work.host_number), (work.port, status.port, load.port)))
     return tuple(found)
+
+
+def _pair_files(balancer: LoadBalancer, context: NodeContext, members: Mapping[str, str], name: str) -> dict[str, str]:
+    """Who holds the virtual address: one that serves, and that does not reach fewer nodes than the other."""
+    if not balancer.vip:
+        return {}
+    own, other = (
+        f"http://{host}:{MONITOR_PORT}{MONITOR_PATH}"
+        for host in ("127.0.0.1", members[keepalived.peer_of(name, members)])
+    )
+    text = keepalived.config(
+        name,
+        members,
+        virtual=address(balancer, context),
+        router_id=LOAD_BALANCER_VIP_HOST,
+        interval_s=balancer.vrrp_interval_s,
+        check=f"/usr/local/bin/may-hold {own} {other}",
+    )
+    return {keepalived.CONFIG_PATH: text}
 
 
 def _certificate_files(balancer: LoadBalancer, context: NodeContext) -> dict[str, str]:

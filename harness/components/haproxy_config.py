@@ -10,12 +10,23 @@ from harness.components import jupyterhub
 from harness.core.products import LoadBalancer
 from harness.core.tls import SERVED_PATH
 
-__all__ = ["MONITOR_PATH", "MONITOR_PORT", "STATISTICS_PATH", "STATISTICS_PORT", "Server", "config"]
+__all__ = [
+    "MONITOR_PATH",
+    "MONITOR_PORT",
+    "STATISTICS_AS_CSV",
+    "STATISTICS_PATH",
+    "STATISTICS_PORT",
+    "Server",
+    "config",
+]
 
-#: What the balancer believes about each node, as CSV behind `;csv`.
+#: Where the balancer says what it believes about each node. By plain http, whatever people come by: it is for
+#: instruments inside the run's network, and a certificate that expired must not hide what the balancer believes.
 STATISTICS_PORT: Final = 8404
 STATISTICS_PATH: Final = "/statistics"
-#: Inside the container only: answers 200 while a node can be reached; what decides who of a pair holds the address.
+#: The form for programs; the only one that is answered.
+STATISTICS_AS_CSV: Final = f"{STATISTICS_PATH};csv"
+#: Only in a pair: answers 200 while a node can be reached; what decides who of the two holds the address.
 MONITOR_PORT: Final = 8405
 MONITOR_PATH: Final = "/reaches-a-node"
 _PEERS_PORT: Final = 10_000
@@ -26,6 +37,8 @@ _PEERS_PORT: Final = 10_000
 # - `timeout tunnel 1h`: an idle kernel's websocket must not look like an outage.
 # - `hard-stop-after`: a stop does not wait for websockets that stay open for hours.
 # - the X-Workbench-Node header lets users and probes say which node served them.
+# - frontend statistics: read-only, because without `stats admin` nothing can be changed, and only what the instrument
+#   asks for is answered. Silent rather than `no log`, which HAProxy warns about beside `option httplog`.
 _HEAD: Final = """\
 global
   user haproxy
@@ -48,8 +61,9 @@ defaults
 
 frontend statistics
   bind :{statistics_port}
-  no log
-  http-request deny unless METH_GET
+  timeout client 5s
+  http-request set-log-level silent
+  http-request deny unless METH_GET {{ path {statistics_as_csv} }}
   stats enable
   stats uri {statistics_path}
 
@@ -101,6 +115,7 @@ def config(balancer: LoadBalancer, port: int, servers: Sequence[Server], peers: 
             localpeer=f"\n  localpeer {name}" if peers else "",
             statistics_port=STATISTICS_PORT,
             statistics_path=STATISTICS_PATH,
+            statistics_as_csv=STATISTICS_AS_CSV,
         ),
         *_shared(balancer, peers),
         f"frontend platform\n  bind :{port}{_TLS if balancer.tls else ''}\n",
@@ -123,8 +138,8 @@ def _shared(balancer: LoadBalancer, peers: Mapping[str, str]) -> Iterator[str]:
         yield from (f"  peer {peer} {address}:{_PEERS_PORT}\n" for peer, address in peers.items())
         yield "\n"
     yield (
-        f"frontend monitor\n  bind 127.0.0.1:{MONITOR_PORT}\n  no log\n  monitor-uri {MONITOR_PATH}\n"
-        f"  monitor fail if {{ nbsrv({_WORKBENCH}) lt 1 }}\n\n"
+        f"frontend monitor\n  bind :{MONITOR_PORT}\n  monitor-uri {MONITOR_PATH}\n"
+        f"  monitor fail if {{ nbsrv({_WORKBENCH}) lt 1 }}\n  http-request set-log-level silent\n\n"
     )
 
 
@@ -148,7 +163,7 @@ def _sessions(balancer: LoadBalancer, servers: Sequence[Server]) -> Iterator[str
     """The way to sessions that run: whoever has a node goes there, whatever a check says of it, because nobody else has
     their session. A node that was wrongly taken for dead then costs nobody anything; a dead one is left by way of the
     hub."""
-    # one retry: whoever asks for a dead node shall learn it soon (each try waits for timeout connect), and look elsewhere
+    # one retry: who asks for a dead node shall learn it soon (each try waits for timeout connect) and look elsewhere
     rules = ["balance leastconn", "retries 1"]
     if balancer.stickiness == "cookie":
         rules += [

@@ -107,9 +107,8 @@ def _node(topology: Topology, context: NodeContext, index: int, name: str) -> Co
         capabilities=("SYS_ADMIN",) if topology.storage else (),
         devices=("/dev/fuse",) if topology.storage else (),
         security_options=("apparmor=unconfined", "seccomp=unconfined"),
+        # Not on database and storage: a node waits for both by itself, and most of its start needs neither.
         depends_on=(
-            *databases.gates(topology),
-            *(ganesha.names(topology) if topology.storage else ()),
             *link_containers(topology, Role.WORKBENCH, Role.DATABASE),
             *link_containers(topology, Role.WORKBENCH, Role.STORAGE),
         ),

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
-from harness.components import client, databases, ganesha, haproxy, jupyterhub, patroni, postgresql, toxiproxy
+from harness.components import (
+    client,
+    databases,
+    ganesha,
+    haproxy,
+    jupyterhub,
+    keepalived,
+    patroni,
+    postgresql,
+    toxiproxy,
+)
 from harness.components.base import Component
 from harness.core.preload import CLOCK_ENVIRONMENT, CLOCK_IMAGES
 from harness.core.specs import ContainerSpec, NodeContext
@@ -26,6 +36,7 @@ __all__ = [
     "other_side",
     "plan",
     "readback",
+    "serving_nodes",
 ]
 
 #: Product -> the module that makes its containers.
@@ -41,7 +52,9 @@ COMPONENTS: Final[Mapping[str, Component]] = MappingProxyType(
 #: Product, word of a target -> the command that, run in each member, exits 0 exactly where the word applies.
 MEMBER_PROBES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = MappingProxyType(
     {
+        ("haproxy", "holder"): keepalived.HOLDER_PROBE,
         ("jupyterhub", "active"): jupyterhub.ACTIVE_PROBE,
+        ("nfs-ganesha", "active"): keepalived.HOLDER_PROBE,
         ("patroni", "primary"): patroni.PRIMARY_PROBE,
     }
 )
@@ -61,6 +74,15 @@ READBACKS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "nfs-ganesha": ganesha.READBACK,
         "patroni": postgresql.READBACK,
         "postgresql": postgresql.READBACK,
+    }
+)
+#: Mode of the nodes -> how many of so many serve people at the same time.
+_SERVING: Final[Mapping[str, Callable[[int], int]]] = MappingProxyType(
+    {
+        "single": lambda _nodes: 1,
+        "separate": lambda nodes: nodes,
+        "active-active": lambda nodes: nodes,
+        "active-passive": lambda _nodes: 1,
     }
 )
 
@@ -123,6 +145,11 @@ def database_readback(topology: Topology) -> tuple[str, ...] | None:
     """
     database = databases.chosen(topology)
     return None if database is None else READBACKS[database.product]
+
+
+def serving_nodes(topology: Topology) -> int:
+    """How many nodes serve people at the same time while nothing is wrong."""
+    return _SERVING[topology.workbench.mode](topology.workbench.nodes)
 
 
 def entrance(topology: Topology) -> tuple[str, str, int, str]:

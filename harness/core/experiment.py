@@ -11,7 +11,7 @@ from harness.core.constraints import Bounds, Count, Period, Positive, Seconds
 from harness.core.topology import Link
 from harness.core.words import Role
 
-__all__ = ["AbortWhen", "Experiment", "Fault", "Load", "Objectives", "Target"]
+__all__ = ["AbortWhen", "Experiment", "Fault", "Growth", "Load", "Objectives", "Target"]
 
 #: Keys that the model does not know are mistakes.
 _STRICT: dict[str, object] = {"extra": "forbid"}
@@ -86,6 +86,35 @@ class Load:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Growth:
+    """More people come, group by group, until too few of everybody can work: how many does what is left carry?
+
+    What a fault does to people is observed until growth begins; from there on they are overloaded on purpose. Growth
+    ends when a step is not carried, when `users_at_most` have come, or when a fault is undone.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, object]] = _STRICT
+
+    at_s: Seconds
+    """Seconds after the steady state was reached when the first group comes; after a fault, long enough for people to
+    be back. If too few of them are, nobody comes: the platform carries none."""
+    users_each: Positive
+    """How many come at each step."""
+    every_s: Annotated[float, Bounds(5)]
+    """Length of a step; by its end they must all be at work. At least 5 s: they come within the first 2 s of it, and a
+    start takes up to 3 s (cold, alone)."""
+    users_at_most: Positive
+    """Everybody together; here it stops, carried or not."""
+    working_at_least_percent: Annotated[float, Bounds(1, 100)] = 95.0
+    """A step is carried if at its end at least this share of everybody who has come so far can work."""
+
+    def longest_s(self, users: int) -> float:
+        """Seconds after the steady state when the last step ends, from `users` people on, if every step is carried."""
+        steps = -(-(self.users_at_most - users) // self.users_each)
+        return self.at_s + steps * self.every_s
+
+
+@dataclass(frozen=True, kw_only=True)
 class AbortWhen:
     """When an experiment goes too far: every fault is undone at once and the run fails."""
 
@@ -107,6 +136,8 @@ class Objectives:
     """Acknowledged writes that may be missing afterwards."""
     sessions_lost_at_most: Count | None = None
     """Sessions that may still not work at the end."""
+    users_carried_at_least: Positive | None = None
+    """People whom the platform must carry; only together with `growth`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +159,8 @@ class Experiment:
     blast_radius: Positive = 1
     """At most this many containers may be targets of faults at the same time. More than one has to be said."""
     abort_when: AbortWhen | None = None
+    """Not looked at any more once growth has begun."""
+    growth: Growth | None = None
     links: tuple[Link, ...] = ()
     """Links that the experiment needs: a topology that has not got them gets them for this experiment, which then runs
     on a platform of its own."""

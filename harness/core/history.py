@@ -20,7 +20,17 @@ from typing import Any, Self, TextIO
 from harness.core.clock import Clock
 from harness.errors import RecordError
 
-__all__ = ["Event", "EventKind", "FaultStep", "History", "HistoryWriter", "Phase", "read_history"]
+__all__ = [
+    "Event",
+    "EventKind",
+    "FaultStep",
+    "GrowthEnd",
+    "GrowthStep",
+    "History",
+    "HistoryWriter",
+    "Phase",
+    "read_history",
+]
 
 SCHEMA_VERSION = 1
 
@@ -32,12 +42,13 @@ class EventKind(StrEnum):
     CLOCK = "clock"  # offset_ns, round_trip_ns: events before this one are stamped with the harness's own clock
     PHASE = "phase"  # name: one of Phase
     READY = "ready"  # container, role, seconds
-    STEADY = "steady"  # reached: bool, seconds, reason
+    STEADY = "steady"  # reached: bool, seconds, working: how many people work, reason
     FAULT = "fault"  # index, fault, target, targets, step: FaultStep, before_ns, after_ns, ok, evidence or message
     ROWS = "rows"  # name, rows, sha256 of the Parquet file
     READBACK = "readback"  # users: number of homes with values, rows: number of values, stores: by `Store`
     INTERRUPTED = "interrupted"  # by
     ABORTED = "aborted"  # why: the experiment's own condition was met
+    GREW = "grew"  # step: GrowthStep, with what is listed there
     ERROR = "error"  # type, message, detail
     CLOSED = "closed"  # events, sha256
 
@@ -63,6 +74,23 @@ class FaultStep(StrEnum):
     UNDO = "undo"
     CONFIRM_RECOVERY = "confirm_recovery"
     CLEANUP = "cleanup"
+
+
+class GrowthStep(StrEnum):
+    """The parts of a growth. The further keys of `data` are listed beside each."""
+
+    BEGIN = "begin"  # users, working: before the first group comes
+    STEP = "step"  # began_ns, users_before, users_after, working (at its end), carried: bool
+    END = "end"  # how: GrowthEnd, users, working, reason
+
+
+class GrowthEnd(StrEnum):
+    """Why a growth ended."""
+
+    NOT_BEGUN = "not_begun"  # too few could work before anybody more had come
+    NOT_CARRIED = "not_carried"  # too few could work at the end of a step
+    AT_MOST = "at_most"  # everybody has come, and was carried
+    UNDONE = "undone"  # a fault was undone before
 
 
 @dataclass(frozen=True)

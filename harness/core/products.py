@@ -117,7 +117,9 @@ class PostgresServer:
     """Idle seconds before a silent connection is probed; this and the three below are set on both sides, server and
     nodes. With PostgreSQL's own default (the kernel's 2 h) neither notices for hours that the other was cut off."""
     keepalives_interval_s: Positive = 1
+    """Seconds between two probes of a silent connection."""
     keepalives_count: Positive = 3
+    """Probes without an answer until the connection is given up."""
     user_timeout_s: Positive = 3
     """Unacknowledged data for this long ends a connection (tcp_user_timeout)."""
     size_mb: Count = 2048

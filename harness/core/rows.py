@@ -19,6 +19,8 @@ from harness.errors import RecordError
 
 __all__ = [
     "END_MARK",
+    "UNREACHABLE",
+    "BalancerView",
     "DatabaseWrite",
     "Operation",
     "ProbeSample",
@@ -30,6 +32,8 @@ __all__ = [
 ]
 
 END_MARK = "#end"
+#: `BalancerView.status` where the balancer did not answer.
+UNREACHABLE = "unreachable"
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,9 @@ class ProbeSample:
     ok: int
     node: str
     detail: str
+    via: str
+    """Which instrument sent it: the keeper's number for what needs a session; else the entrance's number where
+    people have several, and empty where they have one. Each value is a series of its own."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +105,32 @@ class SavedValue:
     value: int
     store: str = Store.HOME.value
     """One of `Store`."""
+    place: str = ""
+    """The container in which it was found: the server of the homes, a node with a disk of its own, the primary."""
 
 
-Row = TypeVar("Row", Operation, ProbeSample, DatabaseWrite, SavedValue)
-RowType = type[Operation] | type[ProbeSample] | type[DatabaseWrite] | type[SavedValue]
+@dataclass(frozen=True)
+class BalancerView:
+    """What a load balancer said about one server at one moment; one answer gives a row for each server.
+
+    Times: engine host's monotonic nanoseconds.
+    """
+
+    send_ns: int
+    end_ns: int
+    balancer: str
+    backend: str
+    """Empty where the balancer did not answer."""
+    server: str
+    """Empty where the balancer did not answer."""
+    status: str
+    """The balancer's own word (UP, DOWN, MAINT, DRAIN, "no check"; "UP 1/2" while checks fail), or `UNREACHABLE`."""
+    check: str
+    """What its last check found (L7OK/200), or why there was no answer."""
+
+
+Row = TypeVar("Row", Operation, ProbeSample, DatabaseWrite, SavedValue, BalancerView)
+RowType = type[Operation] | type[ProbeSample] | type[DatabaseWrite] | type[SavedValue] | type[BalancerView]
 
 
 def columns(row_type: RowType) -> list[str]:

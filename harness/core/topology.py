@@ -55,7 +55,7 @@ class Promise:
     log_in_kept: bool
     """Nobody has to log in again."""
     outage_at_most_s: Seconds
-    """Upper bound of the outage of every capability that a repair does not end."""
+    """Upper bound of the outage of every capability, and of every person's disturbance, that a repair does not end."""
     writes_lost_at_most: Count = 0
     """Acknowledged writes that may be missing afterwards."""
     why: str
@@ -75,6 +75,7 @@ class Topology:
     load_balancer: LoadBalancer | None = None
     """Without it people go to the node itself (with `mode: separate` each to their team's)."""
     workbench: Workbench
+    """The nodes that people work on."""
     database: Annotated[Database | Patroni | None, ByProduct()] = None
     """Without it each node's hub has a file of its own (SQLite) on the node's own disk."""
     storage: Storage | None = None

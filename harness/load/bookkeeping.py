@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ __all__ = ["CapabilityState", "Ledger"]
 
 @dataclass
 class CapabilityState:
-    """The samples of one capability, in the order they were sent, which is not the order they end in."""
+    """The samples of one capability at one place, in the order they were sent, which is not the order they end in."""
 
     samples: int = 0
     last_ok: bool = False
@@ -41,26 +41,31 @@ class CapabilityState:
         """Send time of the first good sample of the unbroken run of good ones; None if the last one was bad."""
         return self._good_ns[0] if self._good_ns and self.last_ok else None
 
-    def snapshot(self) -> dict[str, Any]:
-        """As the conversation carries it."""
-        return {
-            "samples": self.samples,
-            "good_since_ns": self.good_since_ns,
-            "last_ok": self.last_ok,
-            "last_detail": self.last_detail,
-        }
-
 
 class Ledger:
     """The state of every capability that is probed."""
 
     def __init__(self, capabilities: tuple[str, ...]) -> None:
-        self._states = {name: CapabilityState() for name in capabilities}
+        self._states: dict[str, dict[str, CapabilityState]] = {name: {} for name in capabilities}
 
     def observe(self, sample: ProbeSample) -> None:
         """Count a probe that ended."""
-        self._states[sample.capability].observe(sample.send_ns, bool(sample.ok), sample.detail)
+        state = self._states[sample.capability].setdefault(sample.via, CapabilityState())
+        state.observe(sample.send_ns, bool(sample.ok), sample.detail)
 
     def snapshot(self) -> Mapping[str, Any]:
         """Capability -> its state, as the conversation carries it."""
-        return {name: state.snapshot() for name, state in self._states.items()}
+        return {name: _merged(list(places.values())) for name, places in self._states.items()}
+
+
+def _merged(places: Sequence[CapabilityState]) -> dict[str, Any]:
+    """A capability is good when it is good everywhere: one place must not look good whenever it is another's turn."""
+    worst = next((state for state in places if not state.last_ok), None)
+    since = [state.good_since_ns for state in places]
+    good = [since_ns for since_ns in since if since_ns is not None]
+    return {
+        "samples": sum(state.samples for state in places),
+        "good_since_ns": max(good) if good and len(good) == len(since) else None,
+        "last_ok": bool(places) and worst is None,
+        "last_detail": worst.last_detail if worst else "",
+    }

@@ -50,7 +50,8 @@ class JupyterHubClient:
     Every method may raise one of `harness.load.failures.FAILURES`.
     """
 
-    def __init__(self, base_url: str, user: str, password: str) -> None:
+    def __init__(self, base_url: str, user: str, password: str, *, node: str = "") -> None:
+        """`node` is whom `base_url` leads to, where no balancer says so."""
         self.base_url = base_url.rstrip("/")
         self.user = user
         self._password = password
@@ -60,7 +61,7 @@ class JupyterHubClient:
         self._http.verify = authority or True
         self._tls = {"ca_certs": authority} if authority else {}
         self._socket: Any = None
-        self.node = ""
+        self.node = node
         """The node that gave the last answer."""
         self.kernel_id = ""
 

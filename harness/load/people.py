@@ -15,6 +15,7 @@ from enum import StrEnum
 import gevent
 
 from harness.core.clock import to_ns, to_s
+from harness.core.entrances import Entrance
 from harness.core.rows import Operation
 from harness.core.words import Capability
 from harness.load.deadlines import DEADLINE_S, classify, deadline
@@ -36,7 +37,10 @@ class Plan:
 
     prefix: str
     """What their names begin with, so that nobody finds the home of somebody of an earlier crowd."""
-    base_url: str
+    entrances: tuple[Entrance, ...]
+    """Person i always takes entrance i modulo their number: his team's server, where each team has its own."""
+    serving_nodes: int
+    """How many nodes serve people at the same time."""
     password: str = field(repr=False)
     users: int
     beat_s: float
@@ -59,26 +63,37 @@ class PersonState(StrEnum):
 class Person:
     """One data scientist with one session."""
 
-    def __init__(self, index: int, plan: Plan, start_ns: int, record: Callable[[Operation], None], stop: Event) -> None:
+    def __init__(
+        self,
+        index: int,
+        plan: Plan,
+        record: Callable[[Operation], None],
+        stop: Event,
+        *,
+        start_ns: int,
+        arrival_ns: int,
+    ) -> None:
+        """`start_ns` anchors everybody's time grid; at `arrival_ns` this person comes."""
         self.name = f"{plan.prefix}user-{index:03d}"
         self.state = PersonState.STARTING
         self._record = record
         self._stop = stop
         self._save_every = plan.save_every
-        self._arrival_ns = start_ns + to_ns(plan.ramp_s * index / plan.users)
+        self.arrival_ns = arrival_ns
         phase_s = random.Random(f"{plan.seed}/{index}").random() * plan.beat_s  # noqa: S311 - reproducible, not secret
         self._grid = Grid(start_ns + to_ns(phase_s), to_ns(plan.beat_s))
         self._due_ns = 0
         self._beats = 0
         self._last_number = 0
-        self._client = JupyterHubClient(plan.base_url, self.name, plan.password)
+        entrance = plan.entrances[index % len(plan.entrances)]
+        self._client = JupyterHubClient(entrance.url, self.name, plan.password, node=entrance.node)
         self._session = Session(self._client, stop)
 
     def arrive(self) -> None:
         """Wait for one's turn in the ramp, log in and start the session; as often as it takes."""
-        if not self._wait_until(self._arrival_ns):
+        if not self._wait_until(self.arrival_ns):
             return
-        due_ns = self._arrival_ns
+        due_ns = self.arrival_ns
 
         def log_in() -> bool:
             nonlocal due_ns
@@ -229,12 +244,34 @@ class People:
     """Everybody; Locust takes them one by one."""
 
     def __init__(self, plan: Plan, start_ns: int, record: Callable[[Operation], None], stop: Event) -> None:
-        self.everybody = tuple(Person(index, plan, start_ns, record, stop) for index in range(plan.users))
-        self._next = iter(self.everybody)
+        self._plan = plan
+        self._start_ns = start_ns
+        self._record = record
+        self._stop = stop
+        self._taken = 0
+        self.everybody: list[Person] = []
+        self.invite(plan.users, start_ns, plan.ramp_s)
+
+    def invite(self, users: int, from_ns: int, within_s: float) -> None:
+        """So many more are to come, on a grid from `from_ns` on."""
+        for place in range(users):
+            arrival_ns = from_ns + to_ns(within_s * place / users)
+            self.everybody.append(
+                Person(
+                    len(self.everybody),
+                    self._plan,
+                    self._record,
+                    self._stop,
+                    start_ns=self._start_ns,
+                    arrival_ns=arrival_ns,
+                )
+            )
 
     def next_person(self) -> Person:
-        """The next one who has not come yet."""
-        return next(self._next)
+        """The next one who has not been taken yet."""
+        person = self.everybody[self._taken]
+        self._taken += 1
+        return person
 
     def by_node(self) -> dict[str, int]:
         """How many work on which node."""

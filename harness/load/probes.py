@@ -2,7 +2,9 @@
 
 Each probe has a connection of its own; those of start_session go on with the log-in of their account.
 
-No probe waits for another, and none for the keeper. gevent rather than threads or asyncio: one client serves users and
+Several places (`keeper`) and several entrances take turns on one grid; each probe says in `via` whose turn it was.
+
+No probe waits for another, and none for the keepers. gevent rather than threads or asyncio: one client serves users and
 probes, and its timer enforces a total deadline over blocking calls, which a thread can't.
 """
 
@@ -11,7 +13,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +22,19 @@ import gevent.event
 import gevent.pool
 
 from harness.core.clock import to_ns, to_s
+from harness.core.entrances import Entrance, parse_entrances
 from harness.core.rows import ProbeSample, RowWriter
 from harness.core.words import Capability
 from harness.errors import RunError, UsageError
+from harness.load.balancer_watch import BalancerWatch, addresses
 from harness.load.bookkeeping import Ledger
 from harness.load.database_writer import DatabaseWriter, Driver, Way
 from harness.load.deadlines import DEADLINE_S, START_PROBE_DEADLINE_S, classify, deadline
 from harness.load.failures import FAILURES, BadAnswer, describe
 from harness.load.jupyterhub import JupyterHubClient
-from harness.load.keeper import Keeper
+from harness.load.keeper import Keepers
 from harness.load.pacing import Grid
-from harness.load.starts import Account, clean, held_by_the_platform, take
+from harness.load.starts import Account, accounts_needed, clean, held_by_the_platform, take
 from harness.load.stdio import serve_stdio
 
 __all__ = ["Probes", "main", "use_realtime"]
@@ -60,10 +64,11 @@ class Probes:
 
     def __init__(
         self,
-        base_url: str,
+        entrances: Sequence[Entrance],
         password: str,
         path: Path,
         *,
+        serving_nodes: int,
         starts_after_s: float,
         start_every_s: float,
         driver: Driver | None,
@@ -71,7 +76,7 @@ class Probes:
         writes_path: Path,
     ) -> None:
         """`driver` is the way into the database, None where there is none; `writer` is whose numbers are written."""
-        self._base_url = base_url
+        self._entrances = entrances
         # people's own first sessions go before those of the instruments: until then these would only slow the ramp
         self._starts_from_ns = time.monotonic_ns() + to_ns(starts_after_s)
         self._password = password
@@ -83,18 +88,24 @@ class Probes:
         self._in_flight = gevent.pool.Group()
         self._broken = ""
         self._database_writer = DatabaseWriter(driver, writer, writes_path, self._stop)
-        self._keeper = Keeper(base_url, "probe-session", password, self._stop)
+        self._keepers = Keepers(entrances, serving_nodes, password, self._stop)
+        self._work_turns, self._save_turns = self._keepers.turns(), self._keepers.turns()
         self._start_every_s = start_every_s
-        # as many as can be in flight until the deadline, and one that is being cleaned up
-        accounts = int(START_PROBE_DEADLINE_S / start_every_s) + 1
-        self._accounts = [Account(self._client(f"probe-start-{k}")) for k in range(accounts)]
-        self._log_in_names = itertools.cycle(f"probe-login-{k}" for k in range(LOG_IN_ACCOUNTS))
+        # entrances take turns, so each has a session started that much less often
+        each = accounts_needed(start_every_s * len(entrances))
+        self._accounts = [
+            [Account(self._client(f"probe-start-{where * each + k}", where)) for k in range(each)]
+            for where in range(len(entrances))
+        ]
+        self._start_turns = itertools.cycle(range(len(entrances)))
+        self._log_in_turns = itertools.cycle(itertools.product(range(LOG_IN_ACCOUNTS), range(len(entrances))))
         self._numbers = itertools.count(1)
 
     def start(self) -> None:
         """Begin with everything; returns at once."""
-        self._spawn(self._upkeep, self._keeper.run)
-        for account in self._accounts:
+        for keeper in self._keepers.everybody:
+            self._spawn(self._upkeep, keeper.run, self._keepers.earlier(keeper))
+        for account in itertools.chain(*self._accounts):
             self._spawn(self._upkeep, clean, account, self._stop)
         # different phases, so that the kinds do not compete with one another for the processor at each full second
         self._spawn(self._upkeep, self._drive, LOG_IN_PERIOD_S, 0.0, self._log_in, lambda: True)
@@ -113,7 +124,7 @@ class Probes:
         """Send no more probes, wait for those in flight, close the files; returns how many probes and writes there
         were."""
         self._stop.set()
-        self._keeper.trouble()
+        self._keepers.trouble()
         self._in_flight.join(timeout=START_PROBE_DEADLINE_S + 1)
         self._rows.close()
         writes = self._database_writer.close()
@@ -139,32 +150,36 @@ class Probes:
         return not self._stop.is_set()
 
     def _has_session(self) -> bool:
-        return self._keeper.ready
+        return self._keepers.ready
 
     def _has_account(self) -> bool:
-        return time.monotonic_ns() >= self._starts_from_ns and any(account.free for account in self._accounts)
+        free = all(any(account.free for account in accounts) for accounts in self._accounts)
+        return free and time.monotonic_ns() >= self._starts_from_ns
 
     # -- one probe each --------------------------------------------------------------------------------------------
 
     def _log_in(self, due_ns: int) -> None:
-        client = self._client(next(self._log_in_names))
-        self._measure(Capability.LOG_IN, due_ns, client, client.log_in)
+        account, where = next(self._log_in_turns)
+        client = self._client(f"probe-login-{account}", where)
+        self._measure(Capability.LOG_IN, due_ns, client, client.log_in, self._via(where))
         client.close()
 
     def _save(self, due_ns: int) -> None:
-        client = self._keeper.visitor()
+        keeper = next(self._save_turns)
+        client = keeper.visitor()
         number = next(self._numbers)
 
         def put() -> None:
             client.put_file(f"probe-{number % SAVE_FILES}.txt", f"{number}\n")
 
-        if not self._measure(Capability.SAVE, due_ns, client, put):
-            self._keeper.trouble()
+        if not self._measure(Capability.SAVE, due_ns, client, put, str(keeper.number)):
+            keeper.trouble()
         client.close()
 
     def _work(self, due_ns: int) -> None:
         """Two samples of one connection: the kernel's first reaction is `reconnect`, its answer is `work`."""
-        client = self._keeper.visitor()
+        keeper = next(self._work_turns)
+        client, via = keeper.visitor(), str(keeper.number)
         number = next(self._numbers)
         reacted_ns = 0
 
@@ -179,17 +194,19 @@ class Probes:
 
         send_ns, end_ns, failure = self._time(run, _PROBE_DEADLINE_S[Capability.WORK])
         reconnected = (send_ns, reacted_ns, "") if reacted_ns else (send_ns, end_ns, failure)
-        self._sample(Capability.RECONNECT, due_ns, reconnected, client.node)
-        if not self._sample(Capability.WORK, due_ns, (send_ns, end_ns, failure), client.node):
-            self._keeper.trouble()
+        self._sample(Capability.RECONNECT, due_ns, reconnected, client.node, via)
+        if not self._sample(Capability.WORK, due_ns, (send_ns, end_ns, failure), client.node, via):
+            keeper.trouble()
         client.leave()
 
     def _start_session(self, due_ns: int) -> None:
-        account = take(self._accounts)
+        where = next(self._start_turns)
+        account = take(self._accounts[where])
         if account is None:
-            if held_by_the_platform(self._accounts):
-                now_ns = time.monotonic_ns()
-                self._sample(Capability.START_SESSION, due_ns, (now_ns, now_ns, "no free probe account"), "")
+            if held_by_the_platform(self._accounts[where]):
+                now_ns, node = time.monotonic_ns(), self._entrances[where].node
+                timed = (now_ns, now_ns, "no free probe account")
+                self._sample(Capability.START_SESSION, due_ns, timed, node, self._via(where))
             return
         client = account.client
 
@@ -197,17 +214,17 @@ class Probes:
             if not client.spawn(self._stop.is_set, self._stop.wait):
                 raise BadAnswer("the hub had said that there is no server, and now that it runs")
 
-        self._measure(Capability.START_SESSION, due_ns, client, start)
+        self._measure(Capability.START_SESSION, due_ns, client, start, self._via(where))
         client.close()
         self._spawn(self._upkeep, clean, account, self._stop)
 
     # -- plumbing --------------------------------------------------------------------------------------------------
 
     def _measure(
-        self, capability: Capability, due_ns: int, client: JupyterHubClient, action: Callable[[], None]
+        self, capability: Capability, due_ns: int, client: JupyterHubClient, action: Callable[[], None], via: str
     ) -> bool:
         limit_s = _PROBE_DEADLINE_S[capability]
-        return self._sample(capability, due_ns, self._time(action, limit_s), client.node)
+        return self._sample(capability, due_ns, self._time(action, limit_s), client.node, via)
 
     @staticmethod
     def _time(action: Callable[[], None], limit_s: float) -> tuple[int, int, str]:
@@ -221,17 +238,22 @@ class Probes:
             failure = describe(error)
         return send_ns, time.monotonic_ns(), failure
 
-    def _sample(self, capability: Capability, due_ns: int, timed: tuple[int, int, str], node: str) -> bool:
+    def _sample(self, capability: Capability, due_ns: int, timed: tuple[int, int, str], node: str, via: str) -> bool:
         limit_s = _PROBE_DEADLINE_S[capability]
         send_ns, end_ns, failure = timed
         ok, detail = classify(send_ns, end_ns, failure, limit_s)
-        sample = ProbeSample(capability.value, due_ns, send_ns, end_ns, ok, node, detail)
+        sample = ProbeSample(capability.value, due_ns, send_ns, end_ns, ok, node, detail, via)
         self._rows.write(sample)
         self._ledger.observe(sample)
         return bool(ok)
 
-    def _client(self, name: str) -> JupyterHubClient:
-        return JupyterHubClient(self._base_url, name, self._password)
+    def _client(self, name: str, where: int) -> JupyterHubClient:
+        entrance = self._entrances[where]
+        return JupyterHubClient(entrance.url, name, self._password, node=entrance.node)
+
+    def _via(self, where: int) -> str:
+        """The mark of a probe that came through this entrance."""
+        return str(where) if len(self._entrances) > 1 else ""
 
     def _spawn(self, group: Any, function: Callable[..., None], *arguments: Any) -> None:
         group.spawn(function, *arguments).link_exception(self._note_broken)
@@ -267,26 +289,30 @@ class _Server:
         self._scheduler = use_realtime()
         self._probes: Probes | None = None
         self._path = self._writes_path = ""
+        self._balancers: BalancerWatch | None = None
 
     def start(
         self,
         *,
-        base_url: str,
+        entrances: str,
+        serving_nodes: int,
         password: str,
         path: str,
         starts_after_s: float,
         start_every_s: float,
         writer: str,
         writes_path: str,
+        balancer_path: str,
     ) -> Mapping[str, Any]:
         if self._probes is not None:
             raise UsageError("the probes were started before")
         self._path, self._writes_path = path, writes_path
         database = Way.from_environment(os.environ)
         self._probes = Probes(
-            base_url,
+            parse_entrances(entrances),
             password,
             Path(path),
+            serving_nodes=serving_nodes,
             starts_after_s=starts_after_s,
             start_every_s=start_every_s,
             driver=database.driver() if database else None,
@@ -294,18 +320,26 @@ class _Server:
             writes_path=Path(writes_path),
         )
         self._probes.start()
+        self._balancers = BalancerWatch(addresses(os.environ), Path(balancer_path))
+        self._balancers.start()
         return {}
 
     def snapshot(self) -> Mapping[str, Any]:
-        return {"capabilities": self._require().snapshot()}
+        capabilities = self._require().snapshot()
+        if self._balancers is not None:
+            self._balancers.check()
+        return {"capabilities": capabilities}
 
     def stop(self) -> Mapping[str, Any]:
         probes, writes = self._require().stop()
-        return {
+        answer = {
             "probes": {"path": self._path, "rows": probes},
             "database_writes": {"path": self._writes_path, "rows": writes},
             "probe_scheduler": self._scheduler,
         }
+        if self._balancers is not None:
+            answer["balancer"] = self._balancers.stop()
+        return answer
 
     def _require(self) -> Probes:
         if self._probes is None:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.core.words import Capability
-from harness.load.deadlines import DEADLINE_S, deadline
+from harness.load.deadlines import DEADLINE_S, START_PROBE_DEADLINE_S, deadline
 from harness.load.failures import FAILURES
 from harness.load.jupyterhub import JupyterHubClient, ServerState
 from harness.load.ladder import Event, patiently
 
-__all__ = ["Account", "clean", "held_by_the_platform", "take"]
+__all__ = ["Account", "accounts_needed", "clean", "held_by_the_platform", "take"]
 
 
 @dataclass
@@ -23,6 +23,12 @@ class Account:
     """Logged in, and the hub said that it has no server."""
     blocked: bool = False
     """The last try to make it free failed on the platform's side."""
+
+
+def accounts_needed(period_s: float) -> int:
+    """How many accounts carry a start in each `period_s`: as many as can be in flight until the deadline, and one that
+    is being cleaned up."""
+    return int(START_PROBE_DEADLINE_S / period_s) + 1
 
 
 def take(accounts: Sequence[Account]) -> Account | None:

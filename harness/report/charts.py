@@ -112,6 +112,7 @@ def _capabilities(measures: Measures, shared: Range1d) -> Any:
         "colour": [OUTAGE_COLOURS[outage.recovery] for outage in outages],
         "length": [words.bounds(outage) for outage in outages],
         "recovered": [words.recovered(outage.recovery) for outage in outages],
+        "places": [words.places(outage) for outage in outages],
     }
     source = ColumnDataSource(rows)
     plot.hbar(
@@ -121,7 +122,7 @@ def _capabilities(measures: Measures, shared: Range1d) -> Any:
     bars = plot.hbar(
         y="capability", left="left", right="right", height=0.72, source=source, fill_color="colour", line_color=None
     )
-    tips = [("capability", "@capability"), ("outage", "@length"), ("recovered", "@recovered")]
+    tips = [("capability", "@capability"), ("outage", "@length"), ("recovered", "@recovered"), ("at", "@places")]
     plot.add_tools(HoverTool(renderers=[bars], tooltips=tips))
     return plot
 

@@ -7,7 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from harness.analysis.availability import SessionState
 from harness.analysis.measures import DEFINITIONS, Measures
 from harness.core.words import Recovery
-from harness.report import words
+from harness.report import checks, words
 
 __all__ = ["render_html"]
 
@@ -32,6 +32,7 @@ def render_html(measures: Measures) -> str:
         seconds=words.seconds,
         milliseconds=words.milliseconds,
         bounds=words.bounds,
+        places=words.places,
         recovered=words.recovered,
         judged=words.judged,
     )
@@ -40,11 +41,15 @@ def render_html(measures: Measures) -> str:
         m=measures,
         title=words.title(measures),
         sentence=words.plain_sentence(measures),
+        known_broken=words.known_broken(measures),
+        carried=words.carried(measures),
         sessions=worst_first[:SESSIONS_SHOWN],
         sessions_hidden=max(0, len(worst_first) - SESSIONS_SHOWN),
         versions=list(words.flatten(measures.run)),
         write_rows=list(words.write_rows(measures.writes)),
         definitions=DEFINITIONS,
+        check_headers=checks.HEADERS,
+        check_rows=[(row, checks.is_bad(row.verdict)) for row in checks.check_rows(measures)],
         states=[(state.value, charts.STATE_COLOURS[state]) for state in charts.STATE_COLOURS if _seen(measures, state)],
         recoveries=[
             (

@@ -42,7 +42,8 @@ def render_junit(measures: Measures) -> str:
         elif not check.kept:
             ET.SubElement(case, "failure", message=_clean(seen), type=check.source)
     case = _case(suite, measures, "verdict")
-    reasons = _clean("\n".join(verdict.reasons))
+    carried = words.carried(measures)
+    reasons = _clean("\n".join([*verdict.reasons, *([carried] if carried else [])]))
     if verdict.outcome is not Outcome.PASS:
         kind = "failure" if verdict.outcome is Outcome.FAIL else "error"
         message = _clean(f"{verdict.outcome.value}: {words.plain_sentence(measures)}")

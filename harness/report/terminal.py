@@ -12,7 +12,7 @@ from rich.text import Text
 
 from harness.analysis.measures import Measures
 from harness.core.verdict import Outcome
-from harness.report import words
+from harness.report import checks, words
 
 __all__ = ["STYLES", "render", "render_suite", "render_unprotected"]
 
@@ -36,6 +36,10 @@ def render(measures: Measures, console: Console, report_path: Path | str | None 
     console.print(_capabilities(measures))
     if any(one.outages for one in measures.capabilities):
         console.print(_outages(measures))
+    if checks.check_rows(measures):
+        console.print(_balancer_checks(measures))
+        for line in checks.legend(measures):
+            console.print(Text(line, style="dim"))
     _people(measures, console)
     console.print(_writes(measures))
     if measures.verdict.checks:
@@ -71,6 +75,8 @@ def render_suite(
     for name, result in entries:
         if not isinstance(result, str) and result.verdict.outcome is not Outcome.PASS:
             console.print(Text(f"  - {name}: {result.verdict.reasons[0]}"))
+        if not isinstance(result, str) and (known := words.known_broken(result)):
+            console.print(Text(f"  - {name}: {known}", style="yellow"))
     console.print(Text.assemble((outcome.value, STYLES[outcome]), f"  {topology}, {len(entries)} experiments"))
     console.print(Text(f"suite: {path}"), soft_wrap=True)
     render_unprotected(topology, [result for _, result in entries if not isinstance(result, str)], console)
@@ -145,12 +151,21 @@ def _outages(measures: Measures) -> Table:
     table = _table("\noutages (seconds since the first injection)", "capability", "from", "outage", "recovered")
     for outage in measures.outages:
         early = " (outside any fault)" if outage.during_fault is None else ""
+        where = f", {words.places(outage)}" if outage.places > 1 else ""
         table.add_row(
             escape(outage.capability),
             f"{measures.seconds_from_origin(outage.start_ns):+.2f} s",
             words.bounds(outage),
-            words.recovered(outage.recovery) + early,
+            words.recovered(outage.recovery) + where + early,
         )
+    return table
+
+
+def _balancer_checks(measures: Measures) -> Table:
+    table = _table(f"\n{checks.CAPTION} (from each injection to its undoing)", *checks.HEADERS)
+    for row in checks.check_rows(measures):
+        *cells, verdict = row
+        table.add_row(*(escape(cell) for cell in cells), Text(verdict, style="red" if checks.is_bad(verdict) else ""))
     return table
 
 
@@ -163,7 +178,10 @@ def _people(measures: Measures, console: Console) -> None:
             f"worst user {words.seconds(uptime.worst_s)}"
         )
     )
+    console.print(Text(f"people recovered: {words.people_recovered(measures)}"))
     console.print(Text(f"logged in again {measures.logged_in_again} of {len(measures.sessions)} sessions"))
+    if carried := words.carried(measures):
+        console.print(Text(carried))
 
 
 def _writes(measures: Measures) -> Table:
@@ -192,5 +210,7 @@ def _verdict(measures: Measures, console: Console) -> None:
     verdict = measures.verdict
     console.print()
     console.print(Text.assemble((verdict.outcome.value, STYLES[verdict.outcome]), "  ", words.plain_sentence(measures)))
+    if known := words.known_broken(measures):
+        console.print(Text(known, style="yellow"))
     for reason in verdict.reasons:
         console.print(Text(f"  - {reason}"))

@@ -6,20 +6,27 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from harness.analysis.growth import GrowthFacts
 from harness.analysis.measures import Measures
 from harness.analysis.outages import Outage
+from harness.analysis.standing import Standing, standing
 from harness.analysis.writes import WriteMeasures
+from harness.core.history import GrowthEnd
 from harness.core.verdict import Check, Outcome
 from harness.core.words import Recovery, SessionOutcome, Store
 
 __all__ = [
     "NOT_MEASURED",
     "bounds",
+    "carried",
     "flatten",
     "judged",
+    "known_broken",
     "longest",
     "milliseconds",
+    "people_recovered",
     "percent",
+    "places",
     "plain_sentence",
     "recovered",
     "seconds",
@@ -59,6 +66,39 @@ def bounds(outage: Outage) -> str:
     return f"{outage.seconds:.2f} s ({outage.seconds_lower:.2f} to {outage.seconds_upper:.2f})"
 
 
+def places(outage: Outage) -> str:
+    """At how many of the places that were probed it was seen."""
+    if outage.places <= 1:
+        return "everywhere"
+    return f"{outage.places_affected} of {outage.places} places"
+
+
+def people_recovered(measures: Measures) -> str:
+    """How many people came back how."""
+    counts = measures.people_by_recovery.items()
+    return ", ".join(f"{count} {recovered(recovery)}" for recovery, count in counts if count) or NOT_MEASURED
+
+
+def carried(measures: Measures) -> str:
+    """How many people the platform carried, as one line; empty where nothing was grown."""
+    growth = measures.facts.growth
+    if growth is None:
+        return ""
+    how = "carried" if growth.broke else "carried at least"
+    return f"{how} {growth.users_carried} people ({_growth_ended(growth)})"
+
+
+def _growth_ended(growth: GrowthFacts) -> str:
+    if growth.ended is GrowthEnd.NOT_BEGUN:
+        return f"only {growth.working} of {growth.users} could work when more were to come"
+    if growth.ended is GrowthEnd.NOT_CARRIED:
+        last = growth.steps[-1]
+        return f"at {last.users_after} only {last.working} of {last.users_after} could work"
+    if growth.ended is GrowthEnd.AT_MOST:
+        return "more did not come"
+    return "growth ended when a fault was undone" if growth.ended else "growth was cut short"
+
+
 def recovered(recovery: Recovery) -> str:
     """How the platform came back, in words."""
     return {
@@ -83,7 +123,22 @@ def plain_sentence(measures: Measures) -> str:
         return "The harness broke during this run, so it says nothing about the platform."
     if outcome is Outcome.INCONCLUSIVE:
         return f"This run proves nothing yet: {measures.verdict.reasons[0]}."
+    if measures.without_fault is not None:
+        whom = "Not everybody could work" if measures.without_fault.missing else "Not everything worked"
+        return f"{whom} even before anything was broken: {measures.without_fault.observed}."
     return f"{_platform(measures)}; {_people(measures)}; {_writes(measures)}."
+
+
+def known_broken(measures: Measures) -> str:
+    """What the topology's file says of a promise that does not hold, beside what became of it; empty where it says
+    nothing."""
+    why = " ".join(measures.known_broken.split())
+    if not why:
+        return ""
+    return {
+        Standing.KNOWN_BROKEN: f"known broken: {why}",
+        Standing.MENDED: f"expected to break, but the promise was kept: take it out of known_broken? It says: {why}",
+    }.get(standing(measures.verdict, why), f"expected to break, but this run proves nothing: {why}")
 
 
 def unprotected(measures: Measures) -> list[str]:
@@ -93,6 +148,8 @@ def unprotected(measures: Measures) -> list[str]:
     """
     if measures.verdict.outcome not in (Outcome.PASS, Outcome.FAIL):
         return []
+    if measures.without_fault is not None:
+        return [f"no fault was needed: {measures.without_fault.observed}"]
     return list(_losses(measures))
 
 
@@ -105,6 +162,8 @@ def _losses(measures: Measures) -> Iterator[str]:
         if away:
             yield f"{', '.join(away)} {what}"
     total = len(measures.sessions)
+    if repaired := measures.people_by_recovery[Recovery.BY_REPAIR]:
+        yield f"{repaired} of {total} people could not work until it was repaired"
     for outcome, what in (
         (SessionOutcome.RESTARTED, "lost what was in memory"),
         (SessionOutcome.LOST, "could not work again"),
@@ -121,22 +180,36 @@ def _losses(measures: Measures) -> Iterator[str]:
 
 def _platform(measures: Measures) -> str:
     longest = [one.longest for one in measures.capabilities if one.longest is not None]
+    how, people = measures.worst_recovery, measures.people_by_recovery[measures.worst_recovery]
     if not longest:
-        return "No capability was unavailable at any time"
+        met = {
+            Recovery.UNAFFECTED: "",
+            Recovery.BY_DESIGN: "could not work for a while",
+            Recovery.BY_REPAIR: "could not work until it was repaired",
+            Recovery.NOT_RECOVERED: "could not work again",
+        }[how]
+        but = f", but {people} of {len(measures.sessions)} people {met}" if met else ""
+        return f"No capability was unavailable at any time{but}"
     worst = max(longest, key=lambda outage: (not outage.ended, outage.seconds))
-    how = {
+    came_back = {
         Recovery.BY_DESIGN: "The platform came back by itself",
         Recovery.BY_REPAIR: "The platform came back only after repair",
         Recovery.NOT_RECOVERED: "The platform did not come back",
-    }[measures.worst_recovery]
-    return f"{how}, the longest outage ({worst.capability}) took {bounds(worst)}"
+    }[how]
+    only_people = all(one.recovery is not how for one in measures.capabilities)
+    for_whom = f" for {people} of {len(measures.sessions)} people" if only_people else ""
+    return f"{came_back}{for_whom}, the longest outage ({_where(worst)}) took {bounds(worst)}"
+
+
+def _where(outage: Outage) -> str:
+    return outage.capability if outage.places <= 1 else f"{outage.capability}, {places(outage)}"
 
 
 def longest(measures: Measures) -> str:
     """The longest outage of any capability."""
     found = [one.longest for one in measures.capabilities if one.longest is not None]
     worst = max(found, key=lambda outage: (not outage.ended, outage.seconds), default=None)
-    return "none" if worst is None else f"{worst.capability} {bounds(worst)}"
+    return "none" if worst is None else f"{_where(worst)} {bounds(worst)}"
 
 
 def session_counts(measures: Measures) -> str:
@@ -175,6 +248,8 @@ def write_rows(writes: WriteMeasures) -> Iterator[tuple[str, list[str]]]:
     stores = writes.stores
     yield "acknowledged", [str(one.acknowledged) for one in stores]
     yield "lost", [counted(one.lost) for one in stores]
+    if any(one.lost_elsewhere for one in stores):
+        yield "of them on another node", [counted(one.lost_elsewhere) for one in stores]
     yield "duplicated", [counted(one.duplicated) for one in stores]
     yield "there without acknowledgement", [counted(one.unacknowledged_present) for one in stores]
     if any(one.store is Store.DATABASE for one in stores):

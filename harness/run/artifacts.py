@@ -18,18 +18,28 @@ from harness.analysis import Measures, analyse
 from harness.analysis.record import RunRecord
 from harness.core.experiment import Experiment
 from harness.core.history import EventKind, read_history
-from harness.core.rows import DatabaseWrite, Operation, ProbeSample, RowType, SavedValue, columns, split_checked
+from harness.core.rows import (
+    BalancerView,
+    DatabaseWrite,
+    Operation,
+    ProbeSample,
+    RowType,
+    SavedValue,
+    columns,
+    split_checked,
+)
 from harness.core.topology import Topology
 from harness.errors import RecordError, UsageError
 from harness.spec.resolved import dump_resolved, load_resolved
 
-__all__ = ["RunFolder"]
+__all__ = ["MatrixFile", "RunFolder"]
 
 _ROW_TYPES: Mapping[str, RowType] = {
     "operations": Operation,
     "probes": ProbeSample,
     "database_writes": DatabaseWrite,
     "saved": SavedValue,
+    "balancer": BalancerView,
 }
 
 
@@ -160,6 +170,25 @@ class RunFolder:
     def _write_json(self, name: str, content: object) -> None:
         text = json.dumps(content, indent=1, sort_keys=True, default=str)
         (self.path / name).write_text(text + "\n", encoding="utf-8")
+
+
+class MatrixFile:
+    """`results/matrix/<UTC time>-<id>.json`: what came of each cell of a matrix."""
+
+    def __init__(self, root: Path, started: datetime, matrix_id: str) -> None:
+        self.root = root
+        self.path = root / "matrix" / f"{started:%Y%m%dT%H%M%SZ}-{matrix_id}.json"
+
+    def write(self, content: Mapping[str, Any]) -> None:
+        """Replace the file as a whole, so that it can be read at any time."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = self.path.with_suffix(".part")
+        fresh.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        fresh.replace(self.path)
+
+    def relative(self, folder: RunFolder) -> str:
+        """A run's folder, seen from that of all results."""
+        return str(folder.path.resolve().relative_to(self.root.resolve()))
 
 
 def _dtypes(row_type: RowType) -> dict[str, str]:

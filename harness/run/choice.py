@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from harness.core.experiment import Experiment
 from harness.core.rules import FaultRules
 from harness.core.topology import Topology
+from harness.errors import UsageError
+from harness.run.plan import check_memory
 from harness.run.suite import ALL, SUITE, SuiteEntry, chosen_experiments
 from harness.spec.catalog import Catalog
 from harness.spec.loader import check_pair, check_promises, load_experiment, load_topology, why_not_applicable
 
-__all__ = ["Chosen", "choose"]
+__all__ = ["Chosen", "choose", "that_fit"]
 
 
 @dataclass(frozen=True)
@@ -22,30 +25,73 @@ class Chosen:
     topology: Topology
     experiments: Sequence[Experiment]
     not_applicable: Sequence[SuiteEntry]
+    by_name: bool
+    """Whether each experiment was asked for by its name; then each must apply."""
+    names: Sequence[str] = ()
+    """Of all experiments that were asked for, in that order."""
 
 
 def choose(
-    catalog: Catalog, topology: str, words: str, rules: Mapping[str, FaultRules], *, users: int | None = None
+    catalog: Catalog,
+    topology: str,
+    words: str,
+    rules: Mapping[str, FaultRules],
+    *,
+    users: int | None = None,
+    lenient: bool = False,
 ) -> Chosen:
     """Load and check everything that `words` (`suite`, `all`, names or paths with commas between) means.
 
-    Of a suite, what the topology has nothing for is set aside; what was asked for by its name must apply. `users`
-    replaces each experiment's number of people. Raises `UsageError`, of which `SpecError` is one.
+    Of a suite, what the topology has nothing for is set aside; what was asked for by its name must apply, unless
+    `lenient` says that it was asked for on several topologies. `users` replaces each experiment's number of people.
+
+    Raises `UsageError`, of which `SpecError` is one.
     """
     topology_path = catalog.topology_path(topology)
     the_topology = load_topology(topology_path)
     chosen: list[Experiment] = []
+    aside = lenient or words in (SUITE, ALL)
     set_aside: list[SuiteEntry] = []
+    names: list[str] = []
     for name in chosen_experiments(words, catalog.experiments):
         path = catalog.experiment_path(name)
         experiment = load_experiment(path, rules)
-        reason = why_not_applicable(the_topology, experiment, rules) if words in (SUITE, ALL) else ""
+        names.append(experiment.name)
+        reason = why_not_applicable(the_topology, experiment, rules) if aside else ""
         if reason:
             set_aside.append(SuiteEntry(experiment.name, why_not=f"not applicable: {reason}", applicable=False))
             continue
         check_pair(the_topology, experiment, topology_path, path, rules)
-        if users is not None:
-            experiment = replace(experiment, load=replace(experiment.load, users=users))
-        chosen.append(experiment)
+        chosen.append(experiment if users is None else _with_users(experiment, users))
     check_promises(the_topology, topology_path, [*catalog.experiments(), *(one.name for one in chosen)])
-    return Chosen(the_topology, chosen, set_aside)
+    return Chosen(the_topology, chosen, set_aside, by_name=not aside, names=names)
+
+
+def that_fit(chosen: Chosen, machine: Mapping[str, Any]) -> Chosen:
+    """Without the experiments of a suite whose growth is more than the engine's machine has memory for.
+
+    What was asked for by its name stays, and is refused before anything starts.
+    """
+    fit: list[Experiment] = []
+    set_aside = [*chosen.not_applicable]
+    for experiment in chosen.experiments:
+        try:
+            if experiment.growth is not None and not chosen.by_name:
+                check_memory(chosen.topology, experiment, machine)
+        except UsageError as error:
+            set_aside.append(SuiteEntry(experiment.name, why_not=f"not applicable: {error.message}", applicable=False))
+        else:
+            fit.append(experiment)
+    return replace(chosen, experiments=fit, not_applicable=set_aside)
+
+
+def _with_users(experiment: Experiment, users: int) -> Experiment:
+    """The same with so many people. Raises `UsageError` if growth has no room for one step then."""
+    growth = experiment.growth
+    if growth is not None and growth.users_at_most < users + growth.users_each:
+        raise UsageError(
+            f"--users {users} with {experiment.name}, whose growth adds {growth.users_each} people up to "
+            f"{growth.users_at_most}, expected at most {growth.users_at_most - growth.users_each}",
+            hint="fewer users, or a copy of the experiment with a larger `growth: {users_at_most: ...}`",
+        )
+    return replace(experiment, load=replace(experiment.load, users=users))

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from harness.components.base import SECRETS
-from harness.components.registry import members, other_side, plan
+from harness.components.registry import members, other_side
 from harness.core.clock import to_ns
-from harness.core.experiment import Experiment, Fault
+from harness.core.experiment import Experiment, Fault, Growth
 from harness.core.names import link_name
-from harness.core.specs import ContainerSpec, NodeContext
+from harness.core.specs import ContainerSpec
 from harness.core.topology import Topology
 from harness.faults.base import Aim, State
 from harness.faults.registry import FAULTS
 from harness.faults.rehearsal import RehearsalHost
+from harness.run.paper import paper_plan
 from harness.run.plan import needed_images, time_line
 from harness.run.suite import SuiteEntry
 from harness.spec.targets import parse_target
@@ -28,11 +28,9 @@ def plan_lines(
 ) -> Iterator[str]:
     """The plan as lines for a person."""
     yield f"{topology.name}: these containers would be started on a network of their own"
-    # TEST-NET-1 (RFC 5737) stands for the subnet, because certificates name real addresses
-    context = NodeContext(run_id="RUN", subnet_prefix="192.0.2", secrets=dict.fromkeys(SECRETS, "SECRET"))
     yield f"  images: {', '.join(needed_images(topology))}"
     yield "  agent            host's PID namespace, no network; carries out the faults and cleans up"
-    for spec in plan(topology, context):
+    for spec in paper_plan(topology):
         yield f"  {spec.name:16} {_container(spec)}"
     for experiment in experiments:
         yield ""
@@ -57,9 +55,7 @@ def _container(spec: ContainerSpec) -> str:
 
 
 def _experiment(topology: Topology, experiment: Experiment) -> Iterator[str]:
-    for link in experiment.links:
-        if topology.link(link.from_, link.to) is None:
-            yield f"{experiment.name}: on a platform of its own, with a Toxiproxy from {link.from_} to {link.to}"
+    yield from _own_links(topology, experiment)
     topology = topology.with_links(experiment.links)
     load = experiment.load
     yield f"{experiment.name}: {load.users} people, steady for {experiment.steady_state_s:g} s, then"
@@ -67,8 +63,12 @@ def _experiment(topology: Topology, experiment: Experiment) -> Iterator[str]:
     host = RehearsalHost(lambda: to_ns(now_s))
     host.machines.links = {link_name(link.from_, link.to) for link in topology.links}
     states: dict[int, list[State]] = {}
+    growth = experiment.growth
     for act in time_line(experiment):
         now_s = act.at_s
+        if growth is not None and growth.at_s < now_s:
+            yield from _growth(growth)
+            growth = None
         fault = experiment.faults[act.index]
         kind = FAULTS[fault.fault]
         before = len(host.paper.commands)
@@ -84,6 +84,8 @@ def _experiment(topology: Topology, experiment: Experiment) -> Iterator[str]:
                 kind.cleanup(host, state)
         for command in host.paper.commands[before:]:
             yield from (f"{_INDENT}{line}" for line in command.splitlines())
+    if growth is not None:
+        yield from _growth(growth)
     yield f"  then {experiment.settle_s:g} s of watching people come back"
     if experiment.abort_when:
         abort = experiment.abort_when
@@ -91,6 +93,20 @@ def _experiment(topology: Topology, experiment: Experiment) -> Iterator[str]:
             f"  given up, with everything undone at once, if fewer than {abort.working_below_percent:g}% of the people "
             f"can work for {abort.for_s:g} s"
         )
+
+
+def _own_links(topology: Topology, experiment: Experiment) -> Iterator[str]:
+    for link in experiment.links:
+        if topology.link(link.from_, link.to) is None:
+            yield f"{experiment.name}: on a platform of its own, with a Toxiproxy from {link.from_} to {link.to}"
+
+
+def _growth(growth: Growth) -> Iterator[str]:
+    yield (
+        f"  {growth.at_s:8.1f} s  {growth.users_each} more people every {growth.every_s:g} s, up to "
+        f"{growth.users_at_most} in all, as long as {growth.working_at_least_percent:g}% of everybody can work at the "
+        "end of a step"
+    )
 
 
 def _described(fault: Fault) -> str:

@@ -19,10 +19,11 @@ from harness.core.experiment import Experiment
 from harness.core.topology import Topology
 from harness.run.artifacts import RunFolder
 from harness.run.interrupts import Interrupts
-from harness.run.orchestrator import Orchestrator, Watcher, new_run_id
+from harness.run.orchestrator import Orchestrator, new_run_id
 from harness.run.plan import check_memory, clock_roles
 from harness.run.stage import Stage
 from harness.run.suite import SuiteEntry
+from harness.run.watcher import Watcher
 from harness.runtime.base import Runtime
 
 __all__ = ["command_line", "run_experiment", "run_suite"]

@@ -40,18 +40,18 @@ class LiveWatcher:
             self._status.stop()
 
     def phase(self, phase: Phase, detail: str, seconds: float | None) -> None:
-        """See `harness.run.orchestrator.Watcher`."""
+        """See `harness.run.watcher.Watcher`."""
         self._phase = phase.value
         self._phase_end = None if seconds is None else time.monotonic() + seconds
         self._line(f"[bold]{phase.value}[/bold]: {escape(detail)}")
         self._update()
 
     def note(self, text: str) -> None:
-        """See `harness.run.orchestrator.Watcher`."""
+        """See `harness.run.watcher.Watcher`."""
         self._line("  " + escape(text))
 
     def snapshot(self, snapshot: Mapping[str, Any]) -> None:
-        """See `harness.run.orchestrator.Watcher`."""
+        """See `harness.run.watcher.Watcher`."""
         users = {state: number for state, number in snapshot["users"].items() if number}
         away = frozenset(name for name, c in snapshot["capabilities"].items() if c["samples"] and not c["last_ok"])
         if not self._status and users != self._users:

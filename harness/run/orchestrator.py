@@ -10,7 +10,7 @@ import random
 import secrets
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from harness.core.clock import Clock, to_ns, to_s
 from harness.core.experiment import Experiment
@@ -19,15 +19,17 @@ from harness.core.specs import ContainerSpec
 from harness.errors import HarnessError, PeerError, RunError, RunInterrupted
 from harness.run.abort import AbortCondition
 from harness.run.artifacts import RunFolder
+from harness.run.growth import Growing
 from harness.run.interrupts import Interrupts
-from harness.run.plan import Act, time_line
+from harness.run.plan import Act, lasts_s, time_line
 from harness.run.recorder import collect_containers, collect_rows, read_back
 from harness.run.stage import CLIENT, Stage
 from harness.run.steady import not_steady
 from harness.run.targets import resolve, resolve_peer
+from harness.run.watcher import Watcher
 from harness.runtime.base import Deployment, Peer, Progress
 
-__all__ = ["Orchestrator", "Watcher", "new_run_id"]
+__all__ = ["Orchestrator", "new_run_id"]
 
 log = logging.getLogger(__name__)
 
@@ -39,22 +41,6 @@ _PER_USER_GRACE_S = 3.0
 #: The client itself gives up waiting for what is in flight after 30 s.
 _STOP_TIMEOUT_S = 90.0
 _CLOCK_ROUNDS = 20
-
-
-class Watcher(Protocol):
-    """Whoever shows a run while it goes on."""
-
-    def phase(self, phase: Phase, detail: str, seconds: float | None) -> None:
-        """A phase began; `seconds` is how long it should take, where that is known."""
-        ...
-
-    def note(self, text: str) -> None:
-        """Something happened that is worth a line."""
-        ...
-
-    def snapshot(self, snapshot: Mapping[str, Any]) -> None:
-        """How people are right now."""
-        ...
 
 
 def new_run_id() -> str:
@@ -97,6 +83,7 @@ class Orchestrator:
         self._interrupts = interrupts
         self._history = HistoryWriter(folder.history, clock)
         self._abort = AbortCondition(experiment.abort_when, experiment.load.users)
+        self._growth = Growing(experiment, self._history, clock, watcher)
         self._loaded = False
         self._sessions: Mapping[str, int] = {}  # by node, as of the last snapshot
         self._targets: dict[int, tuple[str, ...]] = {}
@@ -138,15 +125,21 @@ class Orchestrator:
 
     def _follow_time_line(self, deployment: Deployment, client: Peer) -> None:
         acts = time_line(self._experiment)
-        self._phase(Phase.FAULTS, self._describe_faults(), acts[-1].at_s if acts else 0.0)
+        self._phase(Phase.FAULTS, self._describe_faults(), lasts_s(self._experiment))
         start_ns = self._clock.now_ns()
-        for act in acts:
-            # a hold counts from the injection itself, which took its time
-            since_ns = self._injected_ns[act.index] if act.undo else start_ns
-            after_s = self._experiment.faults[act.index].hold_s if act.undo else act.at_s
-            self._watch_until(client, since_ns + to_ns(after_s))
-            if not self._carry_out(deployment, act):
-                return
+        self._growth.plan(start_ns)
+        try:
+            for act in acts:
+                # a hold counts from the injection itself, which took its time
+                since_ns = self._injected_ns[act.index] if act.undo else start_ns
+                after_s = self._experiment.faults[act.index].hold_s if act.undo else act.at_s
+                self._watch_until(client, since_ns + to_ns(after_s))
+                if not self._carry_out(deployment, act):
+                    return
+            while self._growth.goes_on:
+                self._watch_until(client, self._clock.now_ns() + to_ns(_POLL_S))
+        finally:
+            self._growth.cut_short()
 
     def _give_up(self, deployment: Deployment, client: Peer, why: str) -> None:
         """Undo at once and watch whether people come back."""
@@ -211,29 +204,26 @@ class Orchestrator:
         working_since_ns: int | None = None
         while True:
             snapshot = self._snapshot(client)
-            now_ns = snapshot["t_ns"]
             missing = not_steady(snapshot, users, needed_s, working_since_ns)
-            if snapshot["users"].get("working", 0) < users:
+            if (working := snapshot["users"].get("working", 0)) < users:
                 working_since_ns = None
             elif working_since_ns is None:
-                working_since_ns = now_ns
-            if not missing:
-                self._history.append(
-                    EventKind.STEADY,
-                    {"reached": True, "seconds": to_s(self._clock.now_ns() - start_ns), "reason": ""},
-                )
-                return True
-            if to_s(self._clock.now_ns() - start_ns) > limit_s:
-                reason = f"not steady after {limit_s:.0f} s: {missing}"
-                self._history.append(EventKind.STEADY, {"reached": False, "seconds": limit_s, "reason": reason})
-                self._watcher.note(reason)
-                return False
+                working_since_ns = snapshot["t_ns"]
+            seconds = to_s(self._clock.now_ns() - start_ns)
+            if not missing or seconds > limit_s:
+                reason = f"not steady after {limit_s:.0f} s: {missing}" if missing else ""
+                reached = {"reached": not missing, "seconds": seconds, "working": working, "reason": reason}
+                self._history.append(EventKind.STEADY, reached)
+                if missing:
+                    self._watcher.note(reason)
+                return not missing
             self._sleep(_POLL_S)
 
     def _carry_out(self, deployment: Deployment, act: Act) -> bool:
         """One act; False if the fault could not be shown to have taken effect, which ends the experiment."""
         fault = self._experiment.faults[act.index]
         if act.undo:
+            self._growth.undoing()
             self._undo(deployment, act.index)
             return True
         targets = self._targets[act.index] = self._resolve(deployment, act.index, fault.target)
@@ -310,7 +300,8 @@ class Orchestrator:
             self._sleep(min(_POLL_S, left_s))
             if left_s > _POLL_S / 2:  # the moment of an act must not wait for an answer
                 snapshot = self._snapshot(client)
-                if why := self._abort.met(snapshot):
+                self._growth.look(client, snapshot)
+                if not self._growth.began and (why := self._abort.met(snapshot)):
                     raise _Aborted(why)
 
     def _sleep(self, seconds: float) -> None:
@@ -360,6 +351,8 @@ class Orchestrator:
 
     def _judge_stage(self) -> None:
         """The next experiment starts from a platform on which everybody works, or from a fresh one."""
+        if self._growth.began:
+            self._keep_stage = False  # overloaded on purpose: that is no fair start for anybody
         if not self._keep_stage:
             return
         users = self._experiment.load.users

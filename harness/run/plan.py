@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.components.registry import images
+from harness.components.registry import images, serving_nodes
 from harness.core.experiment import Experiment
 from harness.core.names import AGENT_ROLE
 from harness.core.topology import Topology
@@ -16,7 +16,7 @@ from harness.faults.registry import FAULTS
 from harness.load.deadlines import START_PROBE_DEADLINE_S
 from harness.spec.targets import parse_target
 
-__all__ = ["Act", "check_memory", "clock_roles", "needed_images", "time_line"]
+__all__ = ["Act", "check_memory", "clock_roles", "lasts_s", "needed_images", "time_line"]
 
 #: What one more session with its kernel costs, by how it was started; proportional set size, measured at 18 sessions a
 #: node: 132 MB a fresh interpreter each, 60 MB forked from the warm parent.
@@ -52,6 +52,13 @@ def time_line(experiment: Experiment) -> list[Act]:
     return sorted(acts)
 
 
+def lasts_s(experiment: Experiment) -> float:
+    """Seconds after the steady state until the last act, and until the last step of a growth that is carried."""
+    growth = experiment.growth
+    ends = [act.at_s for act in time_line(experiment)]
+    return max([0.0, *ends, *([growth.longest_s(experiment.load.users)] if growth else [])])
+
+
 def clock_roles(experiment: Experiment) -> frozenset[Role]:
     """Whose wall clock the experiment sets: their containers must be started for that."""
     return frozenset(parse_target(f.target).role for f in experiment.faults if FAULTS[f.fault].preloads_clock)
@@ -67,16 +74,23 @@ def check_memory(topology: Topology, experiment: Experiment, machine: Mapping[st
     start = topology.workbench.session_start
     session = SESSION_BYTES[start]
     node = NODE_BYTES + WARM_PARENT_BYTES[start]
-    # one that is kept alive, and one for each start that can be in flight until its deadline
-    probe_sessions = 2 + int(START_PROBE_DEADLINE_S / experiment.load.start_probe_every_s)
+    # one that is kept alive at each place, and one for each start that can be in flight until its deadline
+    probe_sessions = serving_nodes(topology) + 1 + int(START_PROBE_DEADLINE_S / experiment.load.start_probe_every_s)
     usable = machine["memory_bytes"] * USABLE_RATIO
     databases = max(0, topology.size(Role.DATABASE) - 1) * DATABASE_SERVER_BYTES
     platform = SERVICES_BYTES + databases + CLIENT_BYTES + topology.workbench.nodes * node + probe_sessions * session
     fits = max(0, int((usable - platform) // session))
-    if experiment.load.users > fits:
+    load, growth = experiment.load, experiment.growth
+    users = growth.users_at_most if growth else load.users
+    if users > fits:
+        hint = f"set `load: {{users: {fits}}}` in the experiment, or `--users {fits}`"
+        if growth:
+            hint = f"set `growth: {{users_at_most: {fits}}}` in the experiment"
+            if fits < load.users + growth.users_each:
+                hint += f", and fewer `load: {{users: {load.users}}}` or `growth: {{users_each: {growth.users_each}}}`"
         raise UsageError(
-            f"{experiment.load.users} users do not fit into the engine's memory of "
+            f"{users} users do not fit into the engine's memory of "
             f"{machine['memory_bytes'] / 1e9:.1f} GB: at {session / 1e6:.0f} MB a session ({start}), "
             f"{topology.name} carries {fits} at the most",
-            hint=f"set `load: {{users: {fits}}}` in the experiment, or `--users {fits}`",
+            hint=hint,
         )

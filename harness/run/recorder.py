@@ -22,7 +22,7 @@ from harness.runtime.base import Deployment
 __all__ = ["collect_containers", "collect_rows", "read_back"]
 
 log = logging.getLogger(__name__)
-_ROW_FILES = ("operations", "probes", "database_writes")
+_ROW_FILES = ("operations", "probes", "database_writes", "balancer")
 #: How long to wait for a primary that can be read: a run may end in the middle of a failover, of which most is the
 #: lease of the dead primary (22 s at `ttl_s: 20`), or right after a server was started again.
 _PRIMARY_WITHIN_S = 60.0
@@ -73,7 +73,7 @@ def _read_homes(deployment: Deployment, topology: Topology) -> list[SavedValue]:
         answer = deployment.execute(container, argv, timeout_s=60.0)
         if answer.exit_code != 0:
             raise RecordError(f"{container}: the saved values could not be read: {answer.output[-500:]}")
-        found += _parse(answer.output, Store.HOME)
+        found += _parse(answer.output, Store.HOME, container)
     return found
 
 
@@ -82,32 +82,33 @@ def _read_database(deployment: Deployment, topology: Topology, clock: Clock) -> 
     argv = database_readback(topology)
     if argv is None:
         return []
-    output, seen = "", "it was not asked"
+    place, output, seen = "", "", "it was not asked"
 
     def answers() -> bool:
-        nonlocal output, seen
+        nonlocal place, output, seen
         primaries = said_to_be(deployment, topology, Role.DATABASE, "primary")
         if len(primaries) != 1:
             seen = f"{' and '.join(primaries) or 'no member'} said to be the primary, expected one"
             return False
         try:
-            answer = deployment.execute(primaries[0], argv, timeout_s=30.0)
+            place = primaries[0]
+            answer = deployment.execute(place, argv, timeout_s=30.0)
         except DeploymentError as error:
             seen = error.message
             return False
-        output, seen = answer.output, f"{primaries[0]}: {answer.output[-500:]}"
+        output, seen = answer.output, f"{place}: {answer.output[-500:]}"
         return answer.exit_code == 0
 
     if not wait_until(answers, clock=clock, timeout_s=_PRIMARY_WITHIN_S, interval_s=_PRIMARY_POLL_S):
         raise RecordError(f"the database could not be read back within {_PRIMARY_WITHIN_S:g} s: {seen}")
-    return _parse(output, Store.DATABASE)
+    return _parse(output, Store.DATABASE, place)
 
 
-def _parse(output: str, store: Store) -> list[SavedValue]:
+def _parse(output: str, store: Store, place: str) -> list[SavedValue]:
     values = []
     for line in filter(str.strip, output.splitlines()):
         user, _, value = line.partition(",")
         if not value.strip().isdigit():
             raise RecordError(f"not a value written {store.where}: {line!r}")
-        values.append(SavedValue(user, int(value), store.value))
+        values.append(SavedValue(user, int(value), store.value, place))
     return values

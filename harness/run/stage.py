@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from harness.components.base import generate_secrets
-from harness.components.registry import plan
+from harness.components.registry import plan, serving_nodes
+from harness.core.entrances import ENTRANCES_VARIABLE
 from harness.core.specs import ContainerSpec, NodeContext
 from harness.core.topology import Topology
 from harness.core.words import Role
@@ -83,8 +84,14 @@ class Stage:
     def start_load(self, **load: Any) -> None:
         """Let the people come."""
         client = next(spec for spec in self.specs if spec.name == CLIENT)
-        url = client.environment["PLATFORM_URL"]
-        self.client.call("start", base_url=url, password=self._password, prefix=self.prefix, **load)
+        self.client.call(
+            "start",
+            entrances=client.environment[ENTRANCES_VARIABLE],
+            serving_nodes=serving_nodes(self.topology),
+            password=self._password,
+            prefix=self.prefix,
+            **load,
+        )
 
     def close(self) -> None:
         """Remove everything; a second call does nothing."""

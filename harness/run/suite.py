@@ -74,7 +74,7 @@ def write_suite(results: Path, topology: str, entries: Sequence[SuiteEntry]) -> 
                 "experiment": entry.experiment,
                 "outcome": entry.outcome.value if entry.outcome else None,
                 "why_not": entry.why_not or None,
-                "folder": str(entry.folder.path.relative_to(results.resolve())) if entry.folder else None,
+                "folder": str(entry.folder.path.resolve().relative_to(results.resolve())) if entry.folder else None,
             }
             for entry in entries
         ],

@@ -6,11 +6,11 @@ Each line of a `SpecError` reads `FILE:LINE: what was found, what was expected[,
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.core.experiment import Experiment, Fault
+from harness.core.experiment import Experiment, Fault, Load
 from harness.core.rules import FaultRules, Peer
 from harness.core.topology import Topology
 from harness.errors import SpecError
@@ -42,6 +42,7 @@ def load_experiment(path: Path, rules: Mapping[str, FaultRules]) -> Experiment:
     document = read(path)
     experiment = validate(Experiment, document, own_keys=("name",))
     options = _check_faults(document, rules)
+    _check_growth(document)
     document.raise_problems()
     assert experiment is not None, "no problem was noted, so there is an experiment"
     faults = tuple(dataclasses.replace(fault, options=options[index]) for index, fault in enumerate(experiment.faults))
@@ -96,14 +97,30 @@ def why_not_applicable(topology: Topology, experiment: Experiment, rules: Mappin
 
 
 def check_promises(topology: Topology, path: Path, experiments: Collection[str]) -> None:
-    """Whether each promise is about one of `experiments`. Raises `SpecError` with the lines of the topology's file."""
+    """Whether each promise is about one of `experiments`, and each known-broken one is a promise. Raises `SpecError`
+    with the lines of the topology's file."""
     document = _for_lines(path)
     known = sorted(experiments)
     for name in topology.promises:
         if name not in experiments:
             text = f"promise for the unknown experiment {name}, expected {listed(known) if known else 'none'}"
             document.add(("promises", name), text + did_you_mean(name, known))
+    _check_known_broken(document, topology, known)
     document.raise_problems()
+
+
+def _check_known_broken(document: Document, topology: Topology, known: Sequence[str]) -> None:
+    """What is known to be broken is what people believe: it needs a promise, and a reason."""
+    for name, why in topology.known_broken.items():
+        here, what = ("known_broken", name), f"known_broken.{name}"
+        if name not in known:
+            text = f"{what} is about an unknown experiment, expected {listed(known)}"
+            document.add(here, text + did_you_mean(name, known))
+        elif name not in topology.promises:
+            text = f"{what} without promises.{name}, expected a promise in this file: it says what people believe; "
+            document.add(here, text + f"add it, or leave {what} out{did_you_mean(name, sorted(topology.promises))}")
+        if not why.strip():
+            document.add(here, f"{what} is empty, expected why the promise does not hold")
 
 
 def _for_lines(path: Path) -> Document:
@@ -155,6 +172,32 @@ def _check_sides(document: Document, here: Loc, fault: Any, rules: FaultRules) -
         document.add((*here, "peer"), f"{kind} with peer {found(peer)}, expected none: it has one side only")
     if not peer and rules.peer is Peer.REQUIRED:
         document.add(here, f"{kind} without peer, expected the other side, such as peer: database[primary]")
+
+
+def _check_growth(document: Document) -> None:
+    """How many come must not contradict how many there are, nor what is demanded; wrong types were said to be so."""
+    growth = get(document.data, "growth")
+    wanted = get(get(document.data, "objectives"), "users_carried_at_least")
+    at_most, each = get(growth, "users_at_most"), get(growth, "users_each")
+    users = get(get(document.data, "load"), "users", Load.users)
+    if wanted is not None and growth is None:
+        document.add(
+            ("objectives", "users_carried_at_least"),
+            f"objectives.users_carried_at_least is {found(wanted)} without growth, expected both: only growth shows "
+            "how many are carried; say growth, or leave the objective out",
+        )
+    if all(type(number) is int for number in (at_most, each, users)) and at_most < users + each:
+        document.add(
+            ("growth", "users_at_most"),
+            f"growth.users_at_most is {at_most} with load.users {users} and growth.users_each {each}, expected at "
+            f"least {users + each}: it means everybody together, and there must be room for one step",
+        )
+    if type(wanted) is int and type(at_most) is int and wanted > at_most:
+        document.add(
+            ("objectives", "users_carried_at_least"),
+            f"objectives.users_carried_at_least is {wanted} with growth.users_at_most {at_most}, expected at most "
+            f"{at_most}: more never come",
+        )
 
 
 def _check_blast_radius(document: Document, topology: Topology, experiment: Experiment, topology_path: Path) -> None:

@@ -26,10 +26,12 @@ class _Resolved:
 
 
 def dump_resolved(topology: Topology, experiment: Experiment) -> str:
-    """Both as YAML: fields in the model's order, promises sorted by experiment, so that equal specs are equal text."""
+    """Both as YAML: fields in the model's order, what is said of experiments sorted by their names, so that equal specs
+    are equal text."""
     resolved = _Resolved(topology=topology, experiment=experiment)
     data: dict[str, Any] = TypeAdapter(_Resolved).dump_python(resolved, mode="json", by_alias=True)
-    data["topology"]["promises"] = dict(sorted(data["topology"]["promises"].items()))
+    for key in ("promises", "known_broken"):
+        data["topology"][key] = dict(sorted(data["topology"][key].items()))
     return to_yaml(data)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 
 from harness.core.experiment import Target
 from harness.core.topology import Topology
@@ -10,7 +11,7 @@ from harness.core.words import Role
 from harness.errors import UsageError
 from harness.spec.schema import did_you_mean, listed
 
-__all__ = ["misfit", "parse_target", "read_target"]
+__all__ = ["misfit", "parse_target", "pattern", "read_target"]
 
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,3}")
 _SHARE = re.compile(r"([1-9][0-9]?|100)%")
@@ -39,6 +40,13 @@ def read_target(text: str) -> tuple[Target | None, str]:
         return Target(Role(role), selector), ""
     choices = ", ".join((*words, "*"))
     return None, f"expected a number, a share such as 50%, or {choices} in the brackets{did_you_mean(selector, words)}"
+
+
+def pattern(words: Mapping[Role, Iterable[str]]) -> str:
+    """A regular expression (also of ECMA 262, as JSON Schema has it) for targets of these roles, with these words."""
+    any_role = r"\*", _NUMBER.pattern, _SHARE.pattern
+    one_role = (rf"{role}\[({'|'.join((*own, *any_role))})\]" for role, own in words.items())
+    return f"^({'|'.join(one_role)})$"
 
 
 def misfit(target: Target, topology: Topology, topology_path: object) -> str:

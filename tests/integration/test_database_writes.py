@@ -23,7 +23,8 @@ from tests.integration.rig import break_it, mend_it
 TOPOLOGY = load_topology(ROOT / "topologies/active-passive.yaml")
 #: There is no platform behind the balancer: people and probes fail, and the writer must not mind.
 LOAD = {
-    "base_url": "http://127.0.0.1:9",
+    "entrances": "http://127.0.0.1:9",
+    "serving_nodes": 1,
     "password": "x",
     "prefix": "x2-",
     "users": 1,

@@ -10,9 +10,11 @@ import docker
 import pytest
 
 from harness.components.base import generate_secrets
+from harness.components.haproxy_config import STATISTICS_PORT
 from harness.components.jupyterhub import ACTIVE_PROBE
 from harness.components.registry import plan
 from harness.core.specs import NodeContext
+from harness.load.balancer_watch import read_statistics
 from harness.runtime.docker import DockerDeployment, DockerRuntime
 from harness.spec.loader import load_topology
 from tests.conftest import ROOT, eventually, left_of
@@ -46,6 +48,25 @@ def test_exactly_one_node_is_active_and_the_log_in_page_comes_through_the_balanc
     assert page.exit_code == 0, page.output
     assert f"x-workbench-node: {active(platform)[0]}" in page.output.lower()
     assert "password" in page.output
+
+
+def test_the_balancer_tells_what_it_believes_and_nothing_else(platform: DockerDeployment) -> None:
+    def ask(path: str, *options: str) -> str:
+        address = f"http://127.0.0.1:{STATISTICS_PORT}{path}"
+        return platform.execute("load-balancer", ["curl", "-sS", *options, address]).output
+
+    def believes() -> dict[str, str]:
+        return {server: status for _, server, status, _ in read_statistics(ask("/statistics;csv"))}
+
+    # a server counts as up until its first checks have failed
+    eventually(
+        lambda: believes() == {name: "UP" if name in active(platform) else "DOWN" for name in NODES},
+        "the balancer believes what the nodes say",
+    )
+    code = ("-o", "/dev/null", "-w", "%{http_code}")
+    assert [ask("/statistics", *code), ask("/", *code)] == ["403", "403"]
+    assert ask("/statistics;csv", "-X", "POST", "-d", "s=workbench-0&action=drain&b=workbench", *code) == "403"
+    assert "/statistics" not in platform.log("load-balancer")
 
 
 def test_the_homes_are_a_file_system_that_programs_can_rely_on(

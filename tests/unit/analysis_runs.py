@@ -6,7 +6,7 @@ Times are seconds after the steady state was reached; `ns` turns them into the s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import pandas as pd
@@ -15,7 +15,7 @@ from harness.analysis import RunRecord
 from harness.core.experiment import Experiment, Fault, Load, Objectives
 from harness.core.history import Event, EventKind, History
 from harness.core.products import Database, LoadBalancer, Storage, Workbench
-from harness.core.rows import DatabaseWrite, Operation, ProbeSample, SavedValue, columns
+from harness.core.rows import UNREACHABLE, BalancerView, DatabaseWrite, Operation, ProbeSample, SavedValue, columns
 from harness.core.topology import Promise, Topology
 from harness.core.words import Recovery, SessionOutcome, Store
 
@@ -49,6 +49,10 @@ def database_writes_frame(rows: Sequence[DatabaseWrite] = ()) -> pd.DataFrame:
     return _frame(rows, DatabaseWrite)
 
 
+def balancer_frame(rows: Sequence[BalancerView] = ()) -> pd.DataFrame:
+    return _frame(rows, BalancerView)
+
+
 def op(send: float, end: float | None = None, **changes: Any) -> Operation:
     """A good `work` of u1; `changes` overrides fields."""
     values: dict[str, Any] = {
@@ -64,6 +68,7 @@ def probe(send: float, end: float | None = None, **changes: Any) -> ProbeSample:
     values: dict[str, Any] = {
         "capability": "work", "due_ns": ns(send), "send_ns": ns(send),
         "end_ns": ns(send + 0.001 if end is None else end), "ok": 1, "node": "workbench-0", "detail": "",
+        "via": "0",
     }  # fmt: skip
     return ProbeSample(**(values | changes))
 
@@ -118,7 +123,8 @@ def history(
     extra: Sequence[tuple[float, EventKind, dict[str, Any]]] = (),
 ) -> History:
     entries: list[tuple[float, EventKind, dict[str, Any]]] = [(-20, EventKind.OPENED, {"schema": 1})]
-    entries.append((0, EventKind.STEADY, {"reached": steady, "reason": "" if steady else "log_in failed for 60 s"}))
+    reached = {"reached": steady, "seconds": 20, "working": 1 if steady else 0}
+    entries.append((0, EventKind.STEADY, {**reached, "reason": "" if steady else "log_in failed for 60 s"}))
     entries += [*faults, *extra]
     if drain is not None:
         entries.append((drain, EventKind.PHASE, {"name": "drain"}))
@@ -133,9 +139,14 @@ PROMISE = Promise(
     recovers=Recovery.BY_DESIGN,
     session_outcome=SessionOutcome.RESTARTED,
     log_in_kept=True,
-    outage_at_most_s=10.0,
+    outage_at_most_s=15.0,
     why="the standby takes the lock",
 )
+
+
+def without_storage(run: RunRecord) -> RunRecord:
+    """The same on a topology in which each node has homes of its own."""
+    return replace(run, topology=replace(run.topology, storage=None))
 
 
 def topology(promise: Promise | None = PROMISE) -> Topology:
@@ -168,6 +179,7 @@ def record(
     saved: Sequence[SavedValue] = (),
     *,
     writes: Sequence[DatabaseWrite] = NUMBERS,
+    balancer: Sequence[BalancerView] = (),
     events: History | None = None,
     promise: Promise | None = PROMISE,
     **changes: Any,
@@ -183,6 +195,7 @@ def record(
         probes=probes_frame(probes),
         database_writes=database_writes_frame(writes),
         saved=saved_frame(saved),
+        balancer=balancer_frame(balancer),
         run={"versions": {"harness": "0.1.0", "docker": "27"}, "seed": 7},
     )
 
@@ -199,6 +212,24 @@ def grid_probes(
             low, high = down.get(capability, (0.0, 0.0))
             bad = low <= t < high
             rows.append(probe(t, t + (deadline if bad else 0.001), capability=capability, ok=int(not bad)))
+    return rows
+
+
+def views(
+    said: Mapping[str, Sequence[tuple[float, str]]], *, silent: tuple[float, float] = (0, 0), balancer: str = "lb"
+) -> list[BalancerView]:
+    """Answers each 0.5 s from -5 to 40 s. `said`: server -> words, each from its second on; `silent`: no answer."""
+    rows = []
+    for index in range(-10, 80):
+        t = index * 0.5
+        common_part = (ns(t), ns(t + 0.01), balancer)
+        if silent[0] <= t < silent[1]:
+            rows.append(BalancerView(*common_part, "", "", UNREACHABLE, "deadline"))
+            continue
+        for server, words in said.items():
+            word = [word for since, word in words if since <= t]
+            if word:
+                rows.append(BalancerView(*common_part, "workbench", server, word[-1], "L7OK/200"))
     return rows
 
 

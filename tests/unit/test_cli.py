@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from harness import cli
+from harness.analysis.standing import Cell
 from harness.core.topology import Topology
 from harness.core.words import Role
 from harness.errors import EngineUnavailable
+from harness.run.matrix import Matrix
 from harness.runtime.janitor import Remains
 from harness.spec import Catalog
 
@@ -161,6 +163,24 @@ def test_a_dry_run_shows_every_experiment_with_every_command(harness: Harness) -
     assert "SECRET" not in out
 
 
+def test_a_dry_run_shows_growth_at_its_place_on_the_time_line(harness: Harness) -> None:
+    code, out, _ = harness("run", "active-passive", "n-minus-one", "--dry-run")
+    assert code == 0
+    lines = [line.strip() for line in out.splitlines()]
+    inject, growth, undo = (
+        next(index for index, line in enumerate(lines) if text in line)
+        for text in ("inject kill on workbench[busiest]", "45.0 s  12 more people every 20 s, up to 96", "undo kill")
+    )
+    assert inject < growth < undo
+
+
+def test_more_users_than_growth_has_room_for_are_refused(harness: Harness) -> None:
+    assert harness("run", "active-passive", "n-minus-one", "--users", "84", "--dry-run")[0] == 0
+    code, _, error = harness("run", "active-passive", "n-minus-one", "--users", "85", "--dry-run")
+    assert code == 64
+    assert "--users 85 with n-minus-one, whose growth adds 12 people up to 96, expected at most 84" in error
+
+
 def test_explain_prints_the_source_of_every_experiment(harness: Harness) -> None:
     code, out, _ = harness("list", "--explain")
     assert code == 0
@@ -197,6 +217,72 @@ def test_the_doctor_tells_what_is_left_of_faults_and_on_the_host(
     assert "a paused machine: pause on idle was not undone" in out
     assert "container chaos-abc123-idle (paused)" in out
     assert "left on the host: bridge br-0123456789ab" in out
+
+
+def test_the_list_marks_topologies_with_promises_that_are_known_to_be_broken(
+    harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "topologies").mkdir()
+    known = "known_broken:\n  node-kill: the standby never takes over\n"
+    (tmp_path / "topologies/old.yaml").write_text(GOOD_TOPOLOGY + known)
+    (tmp_path / "topologies/sound.yaml").write_text(GOOD_TOPOLOGY)
+    monkeypatch.chdir(tmp_path)
+    lines = harness("list")[1].splitlines()
+    assert [line.endswith("[known broken: node-kill]") for line in lines[1:3]] == [True, False]
+    assert "known broken: node-kill: the standby never takes over" in harness("list", "--explain")[1]
+
+
+def test_a_matrix_is_checked_and_listed_before_anything_starts(harness: Harness) -> None:
+    code, out, _ = harness("matrix", "all", "suite", "--dry-run")
+    assert code == 0
+    assert "nothing was started" in out
+    for name in Catalog(ROOT).topologies():
+        assert f"\n{name}\n" in out
+    assert harness("matrix", "active-pasive")[0] == 64
+    assert harness("matrix", "--users", "0")[0] == 64
+
+
+def test_a_matrix_is_shown_and_its_standing_is_the_exit_code(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def run_matrix(**how: Any) -> Matrix:
+        asked.update(how)
+        cell = Cell(topology="active-passive", experiment="node-kill", promise=None, why_not="not run: interrupted")
+        return Matrix([cell], tmp_path / "matrix.json")
+
+    monkeypatch.setattr("harness.cli._runtime", lambda: "the engine")
+    monkeypatch.setattr("harness.run.matrix.run_matrix", run_matrix)
+    argv = ["active-passive", "node-kill", "--users", "3", "--seed", "5", "--results", str(tmp_path)]
+    code, out, _ = harness("matrix", *argv)
+    assert code == 2
+    assert "1 cells: 1 no proof; exit code 2" in out
+    assert f"matrix: {tmp_path}/matrix.json" in out
+    assert (asked["runtime"], asked["seed"], asked["results"]) == ("the engine", 5, tmp_path)
+    assert [one.load.users for row in asked["rows"] for one in row.experiments] == [3]
+    assert asked["argv"] == ["harness", "matrix", *argv]
+
+
+def test_draw_prints_a_picture(harness: Harness) -> None:
+    code, out, _ = harness("draw", "active-passive")
+    assert code == 0
+    assert out.startswith("flowchart LR\n")
+    code, out, _ = harness("draw", "active-passive", "--format", "svg")
+    assert code == 0
+    assert out.startswith("<svg ")
+    code, _, error = harness("draw", "active-passive", "--format", "png")
+    assert code == 64
+    assert "one of: mermaid, svg" in error
+
+
+def test_schema_writes_both_schemas(harness: Harness, tmp_path: Path) -> None:
+    code, out, _ = harness("schema", "--folder", str(tmp_path))
+    assert code == 0
+    for kind in ("topology", "experiment"):
+        path = f"docs/schema/{kind}.schema.json"
+        assert path in out
+        assert (tmp_path / path).read_text() == (ROOT / path).read_text()
 
 
 def test_the_module_is_the_command() -> None:

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -165,6 +166,23 @@ def test_haproxy_config_is_rendered_from_the_role() -> None:
     assert text.endswith("workbench-1\n"), "HAProxy refuses a last line without its end"
 
 
+@pytest.mark.parametrize("changes", [{}, {"tls": True}, {"nodes": 2, "vip": True}])
+def test_the_statistics_are_read_only_and_answer_nothing_else(changes: Mapping[str, Any]) -> None:
+    topology = replace(TOPOLOGY, load_balancer=LoadBalancer(**changes))
+    for name in haproxy.names(topology):
+        text = planned(topology)[name].files[haproxy.CONFIG_PATH]
+        statistics, _, _ = text.partition("frontend statistics\n")[2].partition("\n\n")
+        assert [line.strip() for line in statistics.splitlines()] == [
+            "bind :8404",
+            "timeout client 5s",
+            "http-request set-log-level silent",
+            "http-request deny unless METH_GET { path /statistics;csv }",
+            "stats enable",
+            "stats uri /statistics",
+        ]
+        assert "no log" not in text, "HAProxy warns about it beside `option httplog`"
+
+
 def test_the_balancer_knows_the_fixed_addresses_of_all_nodes() -> None:
     spec = planned(replace(TOPOLOGY, workbench=Workbench(nodes=3)))["load-balancer"]
     text = spec.files["/etc/haproxy/haproxy.cfg"]
@@ -202,7 +220,7 @@ def test_a_node_gets_its_contract() -> None:
     assert spec.capabilities == ("SYS_ADMIN",)
     assert spec.devices == ("/dev/fuse",)
     assert spec.security_options == ("apparmor=unconfined", "seccomp=unconfined")
-    assert spec.depends_on == ("database", "storage")
+    assert spec.depends_on == (), "it waits for database and storage by itself"
 
 
 def test_nodes_differ_in_name_address_and_whom_they_ask_only() -> None:
@@ -384,8 +402,21 @@ def test_the_client_talks_and_reaches_the_balancer_by_address() -> None:
     assert (spec.role, spec.image, spec.conversation) == ("client", "client", True)
     assert spec.command == ("python3", "-m", "harness.load")
     assert spec.capabilities == ("SYS_NICE",)
-    assert spec.environment == {"PLATFORM_URL": "http://10.71.4.5", **databases.limits(Database())}
+    assert spec.environment == {
+        "PLATFORM_URLS": "http://10.71.4.5",
+        "BALANCER_STATISTICS": "http://10.71.4.5:8404/statistics;csv#load-balancer",
+        **databases.limits(Database()),
+    }
     assert spec.depends_on == ("load-balancer", "database")
+
+
+def test_each_balancer_of_a_pair_is_asked_at_its_own_address_for_what_it_believes() -> None:
+    pair = replace(TOPOLOGY, load_balancer=LoadBalancer(nodes=2, vip=True))
+    assert planned(pair)["client"].environment["BALANCER_STATISTICS"] == (
+        "http://10.71.4.5:8404/statistics;csv#load-balancer-0 http://10.71.4.6:8404/statistics;csv#load-balancer-1"
+    )
+    alone = replace(TOPOLOGY, load_balancer=None, workbench=Workbench(mode="single", nodes=1))
+    assert "BALANCER_STATISTICS" not in planned(alone)["client"].environment
 
 
 def test_the_client_writes_into_the_database_by_its_gate_and_past_every_link() -> None:
@@ -407,5 +438,8 @@ def test_without_a_database_the_client_is_told_nothing_of_one() -> None:
     alone = replace(TOPOLOGY, database=None, workbench=Workbench(mode="active-active"))
     spec = planned(alone)["client"]
     assert (spec.secrets, spec.depends_on) == ({}, ("load-balancer",))
-    assert spec.environment == {"PLATFORM_URL": "http://10.71.4.5"}
+    assert spec.environment == {
+        "PLATFORM_URLS": "http://10.71.4.5",
+        "BALANCER_STATISTICS": "http://10.71.4.5:8404/statistics;csv#load-balancer",
+    }
     assert database_readback(alone) is None

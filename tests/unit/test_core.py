@@ -73,7 +73,7 @@ def write_rows(path: Path) -> bytes:
 def test_rows_come_back_whole(tmp_path: Path) -> None:
     body, rows = split_checked(write_rows(tmp_path / "r"), SavedValue, "r")
     assert rows == 3
-    assert body.decode().splitlines()[1] == '0,"a ""quoted"", user",0,home'
+    assert body.decode().splitlines()[1] == '0,"a ""quoted"", user",0,home,'
 
 
 @pytest.mark.parametrize(

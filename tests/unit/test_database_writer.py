@@ -186,7 +186,7 @@ def test_the_way_is_what_the_client_is_told() -> None:
         keepalives_count=3,
         tcp_user_timeout_ms=3000,
     )
-    assert Way.from_environment({"PLATFORM_URL": "http://10.71.4.5"}) is None
+    assert Way.from_environment({"PLATFORM_URLS": "http://10.71.4.5"}) is None
     with pytest.raises(KeyError, match="DB_KEEPALIVES_IDLE_S"):
         Way.from_environment({"DATABASE_URL": "postgresql://h/d"})
 

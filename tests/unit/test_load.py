@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import http.server
 import json
@@ -18,14 +19,16 @@ import pytest
 import requests
 
 from harness.core.clock import NS_PER_S
-from harness.core.rows import DatabaseWrite, Operation, ProbeSample, split_checked
+from harness.core.entrances import Entrance
+from harness.core.rows import BalancerView, DatabaseWrite, Operation, ProbeSample, split_checked
 from harness.core.words import Capability
-from harness.load.bookkeeping import CapabilityState
+from harness.load.bookkeeping import CapabilityState, Ledger
 from harness.load.deadlines import classify, deadline
 from harness.load.failures import CellFailed, DeadlineMissed, KernelGone, NotLoggedIn, Refused, StartFailed, describe
 from harness.load.jupyterhub import JupyterHubClient, ServerState
 from harness.load.ladder import PATIENT_ROUNDS, Finding, Rung, Step, climb, next_rung
 from harness.load.pacing import Grid
+from harness.load.people import People, Plan
 from harness.load.session import Session
 from harness.load.starts import Account, held_by_the_platform, take
 
@@ -151,13 +154,25 @@ def test_good_since(samples: list[tuple[int, bool]], good_since: int | None) -> 
     assert state.samples == len(samples)
 
 
+def _snapshot(*samples: tuple[int, bool, str]) -> object:
+    ledger = Ledger(("work",))
+    for send_ns, ok, via in samples:
+        ledger.observe(ProbeSample("work", send_ns, send_ns, send_ns, int(ok), "", "" if ok else "deadline", via))
+    return ledger.snapshot()["work"]
+
+
 def test_snapshot_says_how_the_last_one_sent_failed() -> None:
-    assert _state((1, True), (3, False), (2, True)).snapshot() == {
-        "samples": 3,
-        "good_since_ns": None,
-        "last_ok": False,
-        "last_detail": "deadline",
-    }
+    away = {"samples": 3, "good_since_ns": None, "last_ok": False, "last_detail": "deadline"}
+    assert _snapshot((1, True, "0"), (3, False, "0"), (2, True, "0")) == away
+    assert _snapshot() == {"samples": 0, "good_since_ns": None, "last_ok": False, "last_detail": ""}
+
+
+def test_a_capability_is_good_where_it_is_good_everywhere() -> None:
+    failing = [(1, True, "0"), (2, False, "1"), (3, True, "0")]
+    away = {"samples": 3, "good_since_ns": None, "last_ok": False, "last_detail": "deadline"}
+    assert _snapshot(*failing) == away
+    back = {"samples": 5, "good_since_ns": 4, "last_ok": True, "last_detail": ""}
+    assert _snapshot(*failing, (4, True, "1"), (5, True, "0")) == back
 
 
 # -- deadlines and failures ----------------------------------------------------------------------------------------
@@ -476,6 +491,29 @@ def test_only_a_log_in_that_was_needed_is_a_log_in() -> None:
     assert performer.rows[1:] == [(Capability.RECONNECT, Rung.CHECK_LOG_IN), (Capability.LOG_IN, Rung.LOG_IN)]
 
 
+# -- people --------------------------------------------------------------------------------------------------------
+
+
+def test_a_group_comes_on_a_grid_and_names_go_on() -> None:
+    plan = Plan(
+        prefix="", entrances=(Entrance("http://127.0.0.1:9"),), serving_nodes=1, password="x", users=2, beat_s=1.0,
+        save_every=2, ramp_s=10.0, start_probe_every_s=5.0, seed=1,
+    )  # fmt: skip
+    people = People(plan, 0, lambda _: None, threading.Event())
+    first = [people.next_person(), people.next_person()]
+    with pytest.raises(IndexError):
+        people.next_person()
+    people.invite(4, from_ns=100 * NS_PER_S, within_s=2.0)
+    group = [people.next_person() for _ in range(4)]
+    assert [person.name for person in [*first, *group]] == [f"user-{index:03d}" for index in range(6)]
+    assert [person.arrival_ns / NS_PER_S for person in [*first, *group]] == [0, 5, 100, 100.5, 101, 101.5]
+    assert people.by_state()["starting"] == 6
+
+
+def _rows(data: bytes) -> list[dict[str, str]]:
+    return list(csv.DictReader(data.decode().splitlines()))
+
+
 # -- the whole client against a platform that is down --------------------------------------------------------------
 
 
@@ -487,7 +525,8 @@ def test_client_against_a_dead_platform(tmp_path: Path) -> None:
     )
     arguments = {
         "prefix": "x2-",
-        "base_url": "http://127.0.0.1:9",
+        "entrances": "a=http://127.0.0.1:9 b=http://127.0.0.1:9",
+        "serving_nodes": 2,
         "password": "x",
         "users": 2,
         "beat_s": 0.1,
@@ -503,7 +542,10 @@ def test_client_against_a_dead_platform(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
         cwd=tmp_path,
-        env={"PYTHONPATH": str(Path(__file__).parents[2])},
+        env={
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "BALANCER_STATISTICS": "http://127.0.0.1:9/statistics;csv#balancer-1",
+        },
     ) as process:
         assert process.stdin
         assert process.stdout
@@ -520,20 +562,29 @@ def test_client_against_a_dead_platform(tmp_path: Path) -> None:
             return result
 
         ask(1, "start", **arguments)
+        ask(2, "grow", users=3)
         time.sleep(0.5)  # a few probes and attempts
-        snapshot = ask(2, "snapshot")
-        stopped = ask(3, "stop", end_sessions=True)
+        snapshot = ask(3, "snapshot")
+        stopped = ask(4, "stop", end_sessions=True)
         process.stdin.close()
         assert process.wait(10) == 0
         assert "Traceback" not in process.stderr.read()
-    assert snapshot["users"] == {"starting": 2, "working": 0, "recovering": 0, "gave_up": 0}
+    assert snapshot["users"] == {"starting": 5, "working": 0, "recovering": 0, "gave_up": 0}
     operations, rows = split_checked((tmp_path / "operations.csv").read_bytes(), Operation, "operations")
     assert stopped["operations"] == {"path": str(tmp_path / "operations.csv"), "rows": rows}
     assert b"ConnectionError: ECONNREFUSED" in operations
+    # names go on counting; the first of the group comes at once, the others within 2 s, when this run may be over
+    came = {(row["user"], row["node"]) for row in _rows(operations)}
+    everybody = {(f"x2-user-{index:03d}", "ab"[index % 2]) for index in range(5)}
+    assert {("x2-user-000", "a"), ("x2-user-001", "b"), ("x2-user-002", "a")} <= came <= everybody
     probes, _ = split_checked((tmp_path / "probes.csv").read_bytes(), ProbeSample, "probes")
-    assert b"log_in" in probes
+    views, _ = split_checked((tmp_path / "balancer.csv").read_bytes(), BalancerView, "balancer")
+    log_ins = [(row["via"], row["node"]) for row in _rows(probes) if row["capability"] == "log_in"]
+    assert log_ins[:2] == [("0", "a"), ("1", "b")]
     # nobody told it of a database
     _, numbers = split_checked((tmp_path / "database_writes.csv").read_bytes(), DatabaseWrite, "database writes")
     assert stopped["database_writes"] == {"path": str(tmp_path / "database_writes.csv"), "rows": numbers}
     assert numbers == 0
     assert stopped["probe_scheduler"]
+    assert stopped["balancer"] == {"path": str(tmp_path / "balancer.csv"), "rows": len(views.splitlines()) - 1}
+    assert b",balancer-1,,,unreachable,ConnectionRefusedError: ECONNREFUSED\n" in views

@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.analysis import RunRecord, analyse
 from harness.analysis.facts import read_facts
-from harness.analysis.outages import CapabilityMeasures, measure_probes
+from harness.analysis.outages import CapabilityMeasures, find_edges, measure_probes, union
 from harness.analysis.record import probes_of
 from harness.core.history import History
 from harness.core.rows import ProbeSample
@@ -217,6 +218,128 @@ def test_any_samples_give_an_availability_and_their_order_does_not_matter(data: 
     run = record((), rows)
     shuffled = probes_frame(rows).sample(frac=1, random_state=data.draw(st.integers(0, 99)))
     assert work_of(replace(run, probes=shuffled)) == one
+
+
+# -- places that take turns ----------------------------------------------------------------------------------------
+
+
+def in_turns(*bad: Callable[[float], bool], period: float = 0.1, until: float = 40.0) -> list[ProbeSample]:
+    """As many places as there are predicates, of which each says when its place is away, on one grid."""
+    rows = []
+    for index in range(round(-5 / period), round(until / period)):
+        place, t = index % len(bad), index * period
+        rows.append(probe(t, ok=int(not bad[place](t)), via=str(place)))
+    return rows
+
+
+def well(_t: float) -> bool:
+    return False
+
+
+def test_a_place_that_fails_between_good_ones_is_one_outage_not_many() -> None:
+    # probed at 4.9, 5.1, 5.3 ... 7.9, 8.1
+    one = work(in_turns(well, lambda t: 4.95 < t < 7.95))
+    (outage,) = one.outages
+    assert (outage.start_lower_ns, outage.start_upper_ns) == (ns(4.9), ns(5.101))
+    assert (outage.end_lower_ns, outage.end_upper_ns) == (ns(7.9), ns(8.101))
+    assert (outage.places_affected, outage.places, one.places) == (1, 2, 2)
+    assert (outage.during_fault, outage.recovery) == (0, Recovery.BY_DESIGN)
+    # what is asked of the grid as a whole stays so
+    assert one.samples == 400
+    assert one.period_s == pytest.approx(0.1)
+    assert one.longest_gap_s == pytest.approx(0.1)
+    assert one.longest_gap_at_a_place_s == pytest.approx(0.2)
+    assert one.availability == pytest.approx(1 - outage.seconds / 40)
+
+
+def test_outages_that_overlap_are_one_from_the_first_start_to_the_last_end() -> None:
+    one = work(in_turns(lambda t: 4.95 < t < 8, lambda t: 6 < t < 10))
+    (outage,) = one.outages
+    assert (outage.start_lower_ns, outage.start_upper_ns) == (ns(4.8), ns(5.001))
+    assert (outage.end_lower_ns, outage.end_upper_ns) == (ns(9.9), ns(10.101))
+    assert (outage.places_affected, outage.places) == (2, 2)
+    assert one.availability == pytest.approx(1 - outage.seconds / 40)
+
+
+def test_a_long_outage_of_one_place_holds_the_short_ones_of_another_together() -> None:
+    one = work(in_turns(lambda t: 5 < t < 12, lambda t: 6 < t < 7 or 9 < t < 10))
+    assert [(outage.places_affected, outage.places) for outage in one.outages] == [(2, 2)]
+
+
+def test_outages_of_two_places_at_different_times_stay_apart() -> None:
+    one = work(in_turns(lambda t: 5 < t < 6, lambda t: 9 < t < 10, well))
+    assert [(outage.places_affected, outage.places) for outage in one.outages] == [(1, 3), (1, 3)]
+
+
+def test_one_place_that_is_not_back_keeps_the_outage_open() -> None:
+    (outage,) = work(in_turns(lambda t: 5 < t < 8, lambda t: t > 6)).outages
+    assert not outage.ended
+    assert (outage.end_ns, outage.recovery, outage.places_affected) == (ns(40), Recovery.NOT_RECOVERED, 2)
+
+
+def test_the_recovery_is_that_of_the_last_place_that_came_back() -> None:
+    rows = in_turns(lambda t: 5 < t < 8, lambda t: 5 < t < 15)
+    assert [o.recovery for o in work(rows).outages] == [Recovery.BY_DESIGN]
+    assert [o.recovery for o in work(rows, events=history(fault_events(5, 12))).outages] == [Recovery.BY_REPAIR]
+
+
+def test_a_place_that_fell_silent_is_counted_and_its_gap_measured() -> None:
+    rows = [row for row in in_turns(well, well) if row.via == "0" or row.send_ns < ns(-1)]
+    one = work(rows)
+    assert one.places == 2
+    assert one.longest_gap_at_a_place_s == pytest.approx(40)
+
+
+samples_of_any_kind = st.lists(st.tuples(st.floats(-5, 40), st.floats(0, 5), st.integers(0, 1)), max_size=60)
+
+
+@settings(max_examples=60, deadline=None)
+@given(samples_of_any_kind, st.sampled_from(["", "0", "7"]))
+def test_with_one_place_the_union_is_what_was_found_there(kinds: list[tuple[float, float, int]], via: str) -> None:
+    rows = sorted((probe(t, t + lasted, ok=ok, via=via) for t, lasted, ok in kinds), key=lambda row: row.send_ns)
+    send, end, ok = (
+        np.array([getattr(row, name) for row in rows], dtype=np.int64) for name in ("send_ns", "end_ns", "ok")
+    )
+    found = find_edges(send, end, ok == 1, slow_ns=1_000_000_000, usual_ns=1_000_000, since_ns=ns(0))
+    assert union([found]) == [(edges, 1) for edges in found]
+    assert union([[], found, []]) == [(edges, 1) for edges in found]
+
+
+@settings(max_examples=60, deadline=None)
+@given(samples_of_any_kind, st.lists(st.integers(0, 2), min_size=60, max_size=60))
+def test_the_outages_of_several_places_never_overlap_and_leave_none_out(
+    kinds: list[tuple[float, float, int]], places: list[int]
+) -> None:
+    rows = [probe(t, t + lasted, ok=ok, via=str(at)) for (t, lasted, ok), at in zip(kinds, places, strict=False)]
+    one = work(rows)
+    for before, after in zip(one.outages, one.outages[1:], strict=False):
+        assert before.end_upper_ns is not None
+        assert before.end_upper_ns <= after.start_lower_ns
+    for row in rows:
+        if not row.ok and ns(0) <= row.send_ns < ns(40):
+            assert any(
+                o.start_lower_ns <= row.send_ns and (o.end_upper_ns is None or row.send_ns <= o.end_upper_ns)
+                for o in one.outages
+            )
+
+
+@settings(max_examples=40, deadline=None)
+@given(period=periods, service=services, phase=st.floats(0, 1), begin=starts, away=st.integers(0, 1))
+def test_a_total_outage_of_one_of_two_places_is_one_whose_bounds_contain_it(
+    period: float, service: float, phase: float, begin: float, away: int
+) -> None:
+    rows, end = [], begin + 5
+    for index in range(math.ceil(-5 / period), math.floor(14 / period)):
+        t, via = (index + phase) * period, index % 2
+        if via == away and begin <= t < end:
+            rows.append(probe(t, t + 0.0002, ok=0, detail="refused", via=str(via)))
+        elif via == away and t < begin < t + service:
+            rows.append(probe(t, begin, ok=0, detail="reset", via=str(via)))
+        else:
+            rows.append(probe(t, t + service, via=str(via)))
+    one = work(rows, events=history(fault_events(4.9, 13), drain=14))
+    assert covers(one, begin, end)
+    assert [(outage.places_affected, outage.places) for outage in one.outages] == [(1, 2)]
 
 
 def test_every_capability_is_measured_by_its_own_probes() -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from harness.analysis import Measures
+from harness.analysis.checks_audit import CheckVerdict
 from harness.analysis.writes import StoreWrites
 from harness.components import databases
 from harness.core.clock import FakeClock
@@ -118,6 +120,7 @@ def test_every_artefact_of_the_design_is_written_and_analysis_alone_rebuilds_it(
         "operations.parquet",
         "probes.parquet",
         "database_writes.parquet",
+        "balancer.parquet",
         "saved.parquet",
         "harness.log",
     )
@@ -233,6 +236,44 @@ def test_no_steady_state_is_inconclusive_and_nothing_is_broken(run: Run) -> None
     assert any("0 of 12 people work" in reason for reason in result.measures.verdict.reasons)
 
 
+def test_a_platform_that_refuses_people_without_any_fault_fails(run: Run) -> None:
+    result = run(Behaviour(steady=False, refusal="WebSocketBadStatusException: 403"))
+    assert result.outcome is Outcome.FAIL, result.measures.verdict.reasons
+    assert result.steps() == []
+    (check,) = result.measures.verdict.checks
+    assert (check.name, check.kept) == ("works without any fault", False)
+    assert re.fullmatch(
+        r"0 of 12 people worked after 1\d\d s; \w+ refused (\d+) of \1 times in the last 30 s, most often "
+        r"`WebSocketBadStatusException: 403`",
+        check.observed,
+    )
+
+
+def test_the_history_says_how_many_people_worked_when_the_wait_for_the_steady_state_ended(run: Run) -> None:
+    for behaviour, reached, working in ((Behaviour(), True, 12), (Behaviour(carries=5), False, 5)):
+        (event,) = read_history(run(behaviour).folder.history).of(EventKind.STEADY)
+        assert (event.data["reached"], event.data["working"]) == (reached, working)
+        assert event.data["seconds"] > 0
+
+
+def test_homes_on_each_nodes_own_disk_are_read_there_and_what_a_person_left_behind_is_lost(
+    run: Run, topology: Topology
+) -> None:
+    """The simulated standby takes over without the homes of the node that died."""
+    result = run(on=replace(topology, storage=None))
+    saved = RunFolder.existing(result.folder.path).load().saved
+    homes = saved[saved["store"] == Store.HOME.value]
+    assert set(homes["place"]) == {"workbench-0", "workbench-1"}
+    assert set(saved[saved["store"] == Store.DATABASE.value]["place"]) == {"database"}
+    found = result.measures.writes.of(Store.HOME)
+    assert found is not None
+    assert found.lost == found.lost_elsewhere == (homes["place"] == "workbench-0").sum() > 0
+    assert result.outcome is Outcome.FAIL
+    with_storage = run()
+    record = RunFolder.existing(with_storage.folder.path).load().saved
+    assert set(record[record["store"] == Store.HOME.value]["place"]) == {"storage"}
+
+
 def test_a_container_that_never_gets_ready_is_an_error_with_its_log(run: Run) -> None:
     result = run(Behaviour(never_ready="database"))
     assert result.outcome is Outcome.ERROR
@@ -294,11 +335,42 @@ def test_a_truncated_history_is_named_with_its_line(run: Run) -> None:
         RunFolder.existing(result.folder.path).analyse()
 
 
-def test_a_missing_row_file_of_a_whole_run_is_an_error(run: Run) -> None:
+@pytest.mark.parametrize("name", ["probes", "balancer"])
+def test_a_missing_row_file_of_a_whole_run_is_an_error(run: Run, name: str) -> None:
     result = run()
-    (result.folder.path / "probes.parquet").unlink()
-    with pytest.raises(RecordError, match=r"probes\.parquet"):
+    (result.folder.path / f"{name}.parquet").unlink()
+    with pytest.raises(RecordError, match=rf"{name}\.parquet"):
         RunFolder.existing(result.folder.path).analyse()
+
+
+@pytest.mark.parametrize(("checks", "verdict"), [("follow", CheckVerdict.RIGHT), ("blind", CheckVerdict.BLIND)])
+def test_the_checks_are_held_against_what_people_could_do(
+    run: Run, checks: Literal["follow", "blind"], verdict: CheckVerdict
+) -> None:
+    result = run(Behaviour(checks=checks, takeover_s=20.0))
+    (audit,) = result.measures.checks_audit.backends
+    assert (audit.balancer, audit.backend, audit.verdict) == ("load-balancer", "workbench", verdict)
+    assert [server.server for server in audit.servers] == ["workbench-0", "workbench-1"]
+    assert audit.any_away_s == pytest.approx(22, abs=0.3)  # 2 s more until the sessions are there
+    assert audit.down_s == pytest.approx(20 if checks == "follow" else 0, abs=0.6)
+    words = {(one.server, one.before, one.after) for one in result.measures.checks_audit.changes if one.before}
+    followed = {("workbench-0", "UP", "DOWN"), ("workbench-1", "DOWN", "UP")}
+    assert words == (followed if checks == "follow" else set())
+
+
+def test_the_audit_of_the_catalogue_has_a_word_for_each_of_its_faults(run: Run) -> None:
+    """The simulated platform needs neither database nor storage, so nothing is away and the checks are right."""
+    result = run(what=replace_name("health-check-audit"))
+    assert result.outcome is Outcome.PASS, result.measures.verdict.reasons
+    words = [(one.fault, one.verdict) for one in result.measures.checks_audit.backends]
+    assert words == [(0, CheckVerdict.RIGHT), (1, CheckVerdict.RIGHT)]
+
+
+def test_a_balancer_that_is_down_says_nothing(run: Run) -> None:
+    result = run(what=replace_name("lb-loss"))
+    (audit,) = result.measures.checks_audit.backends
+    assert audit.verdict is CheckVerdict.SILENT
+    assert audit.unreachable_s == pytest.approx(25, abs=0.6)
 
 
 def test_two_faults_in_one_timeline(run: Run, node_kill: Experiment) -> None:

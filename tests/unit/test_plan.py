@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from harness.core.experiment import Experiment, Fault, Load
+from harness.core.experiment import Experiment, Fault, Growth, Load
 from harness.core.products import Database, LoadBalancer, Storage, Workbench
 from harness.core.topology import Topology
 from harness.errors import UsageError
-from harness.run.plan import SESSION_BYTES, WARM_PARENT_BYTES, Act, check_memory, needed_images, time_line
+from harness.run.plan import SESSION_BYTES, WARM_PARENT_BYTES, Act, check_memory, lasts_s, needed_images, time_line
 
 GB = 1_000_000_000
 TOPOLOGY = Topology(
@@ -63,6 +63,25 @@ def test_the_refusal_names_the_largest_number_that_fits() -> None:
     assert str(caught.value).startswith("500 users do not fit into the engine's memory of 8.0 GB")
     assert "at 60 MB a session (prewarmed), pair carries 86 at the most" in str(caught.value)
     check_memory(TOPOLOGY, experiment(86), {"memory_bytes": 8 * GB})
+
+
+def test_everybody_who_comes_by_growth_must_fit() -> None:
+    growth = Growth(at_s=45, users_each=12, every_s=20, users_at_most=96)
+    machine = {"memory_bytes": 8 * GB}
+    with pytest.raises(UsageError) as caught:
+        check_memory(TOPOLOGY, replace(experiment(), growth=growth), machine)
+    assert str(caught.value).startswith("96 users do not fit into the engine's memory of 8.0 GB")
+    assert str(caught.value).endswith("hint: set `growth: {users_at_most: 86}` in the experiment")
+    check_memory(TOPOLOGY, replace(experiment(), growth=replace(growth, users_at_most=86)), machine)
+    with pytest.raises(UsageError, match=r"and fewer `load: \{users: 80\}` or `growth: \{users_each: 12\}`"):
+        check_memory(TOPOLOGY, replace(experiment(80), growth=growth), machine)
+
+
+def test_a_run_lasts_until_the_last_act_and_the_last_step() -> None:
+    growth = Growth(at_s=10, users_each=12, every_s=20, users_at_most=37)
+    assert lasts_s(experiment()) == 0
+    assert lasts_s(experiment(12, FAULT)) == 25
+    assert lasts_s(replace(experiment(12, FAULT), growth=growth)) == 10 + 3 * 20
 
 
 def test_the_time_line_has_every_act_in_order() -> None:

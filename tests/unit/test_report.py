@@ -15,13 +15,25 @@ from rich.console import Console
 
 from harness.analysis import Measures, analyse
 from harness.core.history import EventKind
-from harness.core.words import SessionOutcome
+from harness.core.words import Recovery, SessionOutcome
 from harness.report import words
+from harness.report.checks import check_rows
 from harness.report.html import render_html
 from harness.report.junit import render_junit
 from harness.report.terminal import render
-from tests.unit.analysis_runs import PROMISE, fault_events, history, record, topology, twelve_users
+from tests.unit.analysis_runs import (
+    PROMISE,
+    fault_events,
+    grid_probes,
+    history,
+    op,
+    record,
+    topology,
+    twelve_users,
+    views,
+)
 
+STANDBY = [(-5.0, "DOWN"), (6.8, "UP"), (8.0, "DOWN")]
 HOSTILE = "</script><script>alert(1)</script> [bold]&\"'"
 
 
@@ -171,9 +183,39 @@ def test_the_terminal_shows_the_numbers(passed: Measures, failed: Measures) -> N
     assert "restarted 12 0" in lines
     assert "work by design 400 91.250% 1.0 ms 1.0 ms 91.250%" in lines
     assert "work -0.05 s 3.50 s (3.40 to 3.60) by design" in lines
-    assert "promise: outage of work at most 10 s 3.50 s (3.40 to 3.60) kept" in lines
+    assert "promise: outage of work at most 15 s 3.50 s (3.40 to 3.60) kept" in lines
     lines = [" ".join(line.split()) for line in printed(failed).splitlines()]
     assert "promise: session outcome kept or better lost (1 of 12) BROKEN" in lines
+    assert any(
+        line.endswith("expected by_design or better, observed not_recovered (people: 1 of 12)") for line in lines
+    )
+    assert "people recovered: 11 by design, 1 did not recover" in lines
+    assert any("The platform did not come back for 1 of 12 people, the longest outage" in line for line in lines)
+
+
+def test_an_outage_says_at_how_many_places_it_was(html_of: Draw) -> None:
+    probes = [
+        replace(row, via=str(index % 2), ok=int(row.ok or index % 2 == 0 or row.capability != "work"))
+        for index, row in enumerate(grid_probes({"work": (5.0, 8.0)}))
+    ]
+    measures = analyse(record([op(t) for t in range(-5, 40)], probes))
+    assert [(o.capability, o.places_affected, o.places) for o in measures.outages] == [("work", 1, 2)]
+    lines = [" ".join(line.split()) for line in printed(measures).splitlines()]
+    assert any(line.startswith("work +0.00 s 3.00 s") and line.endswith("by design, 1 of 2 places") for line in lines)
+    assert any("(work, 1 of 2 places) took" in line for line in lines)
+    assert "by design" in Page(html_of(measures)).text
+    assert "1 of 2 places" in Page(html_of(measures)).text
+
+
+def test_people_are_told_of_where_no_probe_saw_anything() -> None:
+    working = [op(t) for t in range(-5, 40) if not 5 <= t < 32]
+    measures = analyse(record([*working, *(op(t, ok=0) for t in range(5, 32))], grid_probes({})))
+    assert measures.capabilities[2].recovery is Recovery.UNAFFECTED
+    assert measures.worst_recovery is Recovery.BY_REPAIR
+    assert words.plain_sentence(measures).startswith(
+        "No capability was unavailable at any time, but 1 of 1 people could not work until it was repaired; "
+    )
+    assert "1 of 1 people could not work until it was repaired" in words.unprotected(measures)
 
 
 def test_every_report_names_what_was_lost_in_each_store() -> None:
@@ -200,6 +242,50 @@ def test_what_was_not_read_back_is_not_shown_as_a_number() -> None:
     assert "lost not read back not read back" in [" ".join(line.split()) for line in text.splitlines()]
 
 
+CHECKS = [
+    "fault", "backend", "node", "check said", "people could not", "check was",
+    "0 node-kill", "workbench", "workbench-0", "up 25.0 s",
+    "log_in 3.0 s, reconnect 3.0 s, save 3.5 s, start_session 4.0 s, work 3.5 s", "blind",
+    "", "", "workbench-1", "up 1.0 s, down 24.0 s, up after 1.8 s (1.5 to 2.0)", "", "",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def audited() -> Measures:
+    return analyse(twelve_users(balancer=views({"workbench-0": [(-5, "UP")], "workbench-1": STANDBY})))
+
+
+def test_the_checks_are_a_table_on_the_page(audited: Measures, passed: Measures, html_of: Draw) -> None:
+    page = Page(html_of(audited))
+    assert "The balancer's checks against the truth" in page.headings
+    assert " ".join(word for word in CHECKS if word) in page.text
+    assert "The balancer's checks" not in " ".join(Page(html_of(passed)).headings), "a table without rows says nothing"
+
+
+def test_the_checks_are_a_table_in_the_terminal(audited: Measures, passed: Measures) -> None:
+    text = printed(audited)
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert "the balancer's checks against the truth (from each injection to its undoing)" in lines
+    assert any(line.startswith("0 node-kill workbench workbench-0 up 25.0 s") for line in lines)
+    assert any(line.endswith("blind") for line in lines)
+    assert any(line.startswith("blind: It said healthy for at least 80% of the time") for line in lines)
+    assert not any(line.startswith("silent:") for line in lines), "only words that are in the table"
+    assert max(len(line) for line in text.splitlines()) <= 100
+    assert "the balancer's checks" not in printed(passed)
+
+
+def test_a_control_run_has_no_table_of_checks(audited: Measures) -> None:
+    assert check_rows(analyse(record(balancer=views({"a": STANDBY}), events=history(), faults=0))) == []
+    assert [word for row in check_rows(audited) for word in row] == CHECKS[6:]
+
+
+def test_two_balancers_are_told_apart_and_one_that_never_answered_is_named() -> None:
+    rows = views({"a": STANDBY}, balancer="lb-0") + views({}, silent=(-5, 40), balancer="lb-1")
+    first, second = check_rows(analyse(record(balancer=rows)))
+    assert (first.backend, first.server) == ("lb-0 / workbench", "a")
+    assert (second.backend, second.server, second.said, second.verdict) == ("lb-1", "all", "no answer 25.0 s", "silent")
+
+
 def test_a_long_path_is_not_wrapped(passed: Measures) -> None:
     console = Console(file=StringIO(), width=60)
     path = "results/" + "x" * 90 + "/report.html"
@@ -209,7 +295,7 @@ def test_a_long_path_is_not_wrapped(passed: Measures) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "failures", "errors"), [("passed", 0, 0), ("failed", 2, 0), ("empty", 0, 1), ("broken", 0, 1)]
+    ("name", "failures", "errors"), [("passed", 0, 0), ("failed", 4, 0), ("empty", 0, 1), ("broken", 0, 1)]
 )
 def test_junit_has_a_case_for_each_check_and_the_verdict(
     name: str, failures: int, errors: int, request: pytest.FixtureRequest
@@ -229,6 +315,25 @@ def test_junit_has_a_case_for_each_check_and_the_verdict(
 def test_junit_survives_characters_that_xml_does_not_know(passed: Measures) -> None:
     verdict = replace(passed.verdict, reasons=("a\x00b\x1b[1m",))
     assert "a\ufffdb" in (ET.fromstring(render_junit(replace(passed, verdict=verdict))).findtext(".//system-out") or "")
+
+
+def test_a_promise_that_is_known_to_be_broken_is_said_beside_the_verdict(
+    passed: Measures, failed: Measures, empty: Measures
+) -> None:
+    why = "<b>the  standby\nsleeps"
+    assert words.known_broken(passed) == ""
+    for measures, said in (
+        (failed, "known broken: <b>the standby sleeps"),
+        (passed, "expected to break, but the promise was kept"),
+        (empty, "expected to break, but this run proves nothing: <b>the standby sleeps"),
+    ):
+        known = replace(measures, known_broken=why)
+        assert known.verdict == measures.verdict, "it excuses nothing"
+        assert said in words.known_broken(known)
+        assert said in " ".join(printed(known).split())
+        page = render_html(known)
+        assert "<b>the" not in page
+        assert said in Page(page).text
 
 
 def test_ratios_are_never_rounded_up() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from harness.analysis import analyse
 from harness.analysis.sessions import SessionRow
 from harness.core.rows import Operation
-from harness.core.words import SessionOutcome
+from harness.core.words import Recovery, SessionOutcome
 from tests.unit.analysis_runs import fault_events, history, op, record, twelve_users
 
 
@@ -113,6 +113,48 @@ def test_on_target_is_where_the_session_was_when_the_fault_came() -> None:
     assert (row.on_target, row.node_before) == (False, "workbench-1")
     faults = [*fault_events(3, 30), *fault_events(20, 30, index=1, targets=["database-0"])]
     assert one(moved, events=history(faults), faults=2).on_target
+
+
+@pytest.mark.parametrize(
+    ("undo", "back", "recovery"),
+    [
+        (30, 12, Recovery.BY_DESIGN),
+        (10, 12, Recovery.BY_REPAIR),
+        (12.05, 12, Recovery.BY_REPAIR),  # answered at the very moment at which the repair began
+        (30, 99, Recovery.NOT_RECOVERED),
+    ],
+)
+def test_a_person_recovers_as_a_capability_does(undo: float, back: int, recovery: Recovery) -> None:
+    failing = [op(t, ok=0) for t in range(6, min(back, 40))]
+    row = one([*beats(-5, 6), *failing, *beats(back, 40)], events=history(fault_events(5, undo)))
+    assert [(one.during_fault, one.recovery) for one in row.disturbances] == [(0, recovery)]
+    assert row.recovery is recovery
+
+
+def test_a_disturbance_after_the_repair_was_ended_by_it_as_an_outage_is() -> None:
+    row = one([*beats(-5, 6), op(6, ok=0), *beats(7, 35), op(35, ok=0), *beats(36, 40)])
+    assert [one.recovery for one in row.disturbances] == [Recovery.BY_DESIGN, Recovery.BY_REPAIR]
+    assert row.recovery is Recovery.BY_REPAIR
+
+
+def test_a_disturbance_before_any_fault_belongs_to_none() -> None:
+    (early,) = one([*beats(-5, 2), op(2, ok=0), *beats(3, 40)]).disturbances
+    assert (early.during_fault, early.recovery) == (None, Recovery.BY_DESIGN)
+
+
+@pytest.mark.parametrize(("sent", "fault"), [(4.9, 0), (4.0, None)])
+def test_an_operation_in_flight_at_the_injection_belongs_to_the_fault(sent: float, fault: int | None) -> None:
+    # work usually takes 50 ms, so one that was sent at 4.9 and hangs is not late before 5.1, one of 4.0 was at 4.2
+    (hung,) = one([*beats(-5, 4), op(sent, 9.9, ok=0, detail="deadline"), *beats(10, 40)]).disturbances
+    assert hung.during_fault == fault
+
+
+def test_nobody_is_affected_by_a_fault_that_nobody_notices() -> None:
+    measures = analyse(record(beats(-5, 40)))
+    assert measures.people_recovery is measures.worst_recovery is Recovery.UNAFFECTED
+    assert measures.to_json_dict()["people_by_recovery"] == {
+        "unaffected": 1, "by_design": 0, "by_repair": 0, "not_recovered": 0
+    }  # fmt: skip
 
 
 def test_saves_are_counted_by_session() -> None:

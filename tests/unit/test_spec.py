@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.core.experiment import Experiment, Fault, Load, Objectives, Target
+from harness.core.experiment import Experiment, Fault, Growth, Load, Objectives, Target
 from harness.core.topology import Topology
 from harness.core.words import Recovery, Role, SessionOutcome
 from harness.errors import SpecError, UsageError
@@ -92,6 +92,19 @@ def test_an_experiment_is_loaded_with_its_defaults() -> None:
         load=Load(),
         objectives=Objectives(),
     )
+
+
+def test_growth_is_loaded_with_its_default_and_resolves_to_itself() -> None:
+    loaded = experiment(
+        EXPERIMENT
+        + "growth: {at_s: 0, users_each: 12, every_s: 20, users_at_most: 24}\n"
+        + "objectives: {users_carried_at_least: 24}\n"
+    )
+    assert loaded.growth == Growth(
+        at_s=0.0, users_each=12, every_s=20.0, users_at_most=24, working_at_least_percent=95.0
+    )
+    assert loaded.growth.longest_s(loaded.load.users) == 20
+    assert load_resolved(dump_resolved(topology(), loaded)) == (topology(), loaded)
 
 
 def test_plain_words_of_yaml_1_1_stay_text() -> None:
@@ -235,6 +248,43 @@ def test_promises_are_about_known_experiments() -> None:
     ]
 
 
+KNOWN = TOPOLOGY + PROMISE + "known_broken:\n  node-kill: nobody takes over\n"
+
+
+def test_what_is_known_to_be_broken_is_a_promise_about_an_experiment() -> None:
+    loaded = topology(KNOWN)
+    assert loaded.known_broken == {"node-kill": "nobody takes over"}
+    check_promises(loaded, Path("t.yaml"), ["node-kill"])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        (
+            "  node-kill: nobody",
+            "  node-kil: nobody",
+            "t.yaml:15: known_broken.node-kil is about an unknown experiment, "
+            "expected one of: lb-loss, node-kill, did you mean node-kill?",
+        ),
+        (
+            "  node-kill: nobody",
+            "  lb-loss: nobody",
+            "t.yaml:15: known_broken.lb-loss without promises.lb-loss, expected a promise in this file: it says what "
+            "people believe; add it, or leave known_broken.lb-loss out",
+        ),
+        (
+            "nobody takes over",
+            "' '",
+            "t.yaml:15: known_broken.node-kill is empty, expected why the promise does not hold",
+        ),
+    ],
+)
+def test_what_is_wrong_with_what_is_known_to_be_broken(old: str, new: str, problem: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        check_promises(topology(KNOWN.replace(old, new)), Path("t.yaml"), ["node-kill", "lb-loss"])
+    assert caught.value.problems == [problem]
+
+
 # -- catalogue -----------------------------------------------------------------------------------------------------
 
 
@@ -293,8 +343,8 @@ def test_the_resolved_spec_keeps_every_text(word: str) -> None:
 
 def test_the_resolved_spec_does_not_depend_on_the_order_of_promises() -> None:
     promise = topology(TOPOLOGY + PROMISE).promises["node-kill"]
-    one = replace(topology(), promises={"a": promise, "b": promise})
-    other = replace(topology(), promises={"b": promise, "a": promise})
+    one = replace(topology(), promises={"a": promise, "b": promise}, known_broken={"a": "x", "b": "y"})
+    other = replace(topology(), promises={"b": promise, "a": promise}, known_broken={"b": "y", "a": "x"})
     assert dump_resolved(one, experiment()) == dump_resolved(other, experiment())
 
 

@@ -36,6 +36,13 @@ faults:
     at_s: 5
     hold_s: 40
 """
+GROWTH = """\
+growth:
+  at_s: 45
+  users_each: 12
+  every_s: 20
+  users_at_most: 96
+"""
 CUT = EXPERIMENT.replace("kill", "partition")
 EXPECTED_TARGET = "expected role[selector], such as workbench[active], workbench[0], workbench[*] or workbench[50%]"
 STORAGE_KEYS = "product, nodes, vip, vrrp_interval_s, mount, soft_timeout_s, grace_period_s, size_mb"
@@ -516,6 +523,42 @@ EXPERIMENT_MISTAKES = {
         [
             "e.yaml:8: load.beat_s is 0, expected a number of at least 0.01",
             "e.yaml:8: unknown key load.user, did you mean users?",
+        ],
+    ),
+    "growth without room for a step": (
+        EXPERIMENT + GROWTH.replace("96", "30") + "load: {users: 20}\n",
+        [
+            "e.yaml:12: growth.users_at_most is 30 with load.users 20 and growth.users_each 12, expected at least 32: "
+            "it means everybody together, and there must be room for one step"
+        ],
+    ),
+    "growth without room for a step, with the default number of people": (
+        EXPERIMENT + GROWTH.replace("96", "23"),
+        [
+            "e.yaml:12: growth.users_at_most is 23 with load.users 12 and growth.users_each 12, expected at least 24: "
+            "it means everybody together, and there must be room for one step"
+        ],
+    ),
+    "growth in steps of no length": (
+        EXPERIMENT + GROWTH.replace("every_s: 20", "every_s: 1\n  upto: 3"),
+        [
+            "e.yaml:11: growth.every_s is 1, expected a number of at least 5",
+            "e.yaml:12: unknown key growth.upto, expected one of: at_s, users_each, every_s, users_at_most, "
+            "working_at_least_percent",
+        ],
+    ),
+    "an objective without growth": (
+        EXPERIMENT + "objectives:\n  users_carried_at_least: 60\n",
+        [
+            "e.yaml:9: objectives.users_carried_at_least is 60 without growth, expected both: only growth shows how "
+            "many are carried; say growth, or leave the objective out"
+        ],
+    ),
+    "an objective beyond growth": (
+        EXPERIMENT + GROWTH + "objectives:\n  users_carried_at_least: 97\n",
+        [
+            "e.yaml:14: objectives.users_carried_at_least is 97 with growth.users_at_most 96, expected at most 96: "
+            "more never come"
         ],
     ),
     "several at once": (

@@ -20,6 +20,7 @@ from harness.errors import RunInterrupted
 from harness.faults.registry import RULES
 from harness.report.terminal import render_suite
 from harness.run.abort import AbortCondition
+from harness.run.artifacts import RunFolder
 from harness.run.choice import choose
 from harness.run.experiment import run_suite
 from harness.run.suite import STANDARD_SUITE, SuiteEntry, chosen_experiments, overall, write_suite
@@ -207,6 +208,13 @@ def entry(outcome: Outcome | None) -> SuiteEntry:
 )
 def test_the_verdict_on_the_whole(outcomes: list[Outcome | None], whole: Outcome) -> None:
     assert overall([entry(outcome) for outcome in outcomes]) is whole
+
+
+def test_the_folder_of_the_results_may_be_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = Path("results/pair/node-kill/run")
+    path = write_suite(Path("results"), "pair", [SuiteEntry("node-kill", RunFolder(folder))])
+    assert json.loads(path.read_text())["experiments"][0]["folder"] == "pair/node-kill/run"
 
 
 def test_the_summary_says_what_the_topology_does_not_protect_from(

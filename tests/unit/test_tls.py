@@ -68,8 +68,10 @@ def test_only_the_balancer_has_the_key_and_the_client_has_the_authority() -> Non
     assert authority == specs["load-balancer"].files[AUTHORITY_PATH]
     assert "PRIVATE" not in authority
     environment = specs["client"].environment
-    assert environment["PLATFORM_URL"] == "https://10.71.4.5"
+    assert environment["PLATFORM_URLS"] == "https://10.71.4.5"
     assert environment[AUTHORITY_VARIABLE] == client.AUTHORITY_PATH
+    # by plain http: a certificate that expired must not hide what the balancer believes
+    assert environment["BALANCER_STATISTICS"] == "http://10.71.4.5:8404/statistics;csv#load-balancer"
 
 
 def test_a_plan_with_certificates_is_pure() -> None:

@@ -30,6 +30,7 @@ from tests.unit.analysis_runs import (
     probes_frame,
     record,
     twelve_users,
+    without_storage,
 )
 
 
@@ -51,6 +52,64 @@ def store(run: RunRecord, which: Store) -> StoreWrites:
     found = analyse(run).writes.of(which)
     assert found is not None
     return found
+
+
+def at(place: str, value: int, user: str = "u1") -> SavedValue:
+    return SavedValue(user, value, Store.HOME.value, place)
+
+
+#: Saves 1 and 2 on node a; then its node is b, where value 3 is saved; the last try, on c, fails.
+MOVED = [save(1, 1, node="a"), save(2, 2, node="a"), op(3, node="b"), save(4, 3, node="b"), op(5, node="c", ok=0)]
+
+
+def test_without_storage_a_save_counts_where_its_person_looks() -> None:
+    run = without_storage(record(MOVED, saved=[at("a", 1), at("a", 2), at("b", 3)]))
+    measures = analyse(run)
+    homes = store(run, Store.HOME)
+    assert (homes.acknowledged, homes.found, homes.lost, homes.lost_elsewhere) == (3, 1, 2, 2)
+    assert homes.lost_of == "2 of 3 in homes (2 of them on another node)"
+    assert homes.first_lost == "value 1 of u1 (session s1)"
+    assert (homes.duplicated, homes.unacknowledged_present) == (0, 0)
+    (session,) = measures.sessions
+    assert (session.saves_acknowledged, session.saves_found, session.saves_lost) == (3, 1, 2)
+    check = next(one for one in measures.verdict.checks if one.name == "acknowledged writes lost")
+    assert check.observed.startswith("2 of 3 in homes (2 of them on another node), 0 of 180 in the database, the first")
+    assert not check.kept
+
+
+def test_with_storage_it_does_not_matter_which_node_served() -> None:
+    homes = store(record(MOVED, saved=[at("storage", value) for value in (1, 2, 3)]), Store.HOME)
+    assert (homes.found, homes.lost, homes.lost_elsewhere) == (3, 0, 0)
+    assert homes.lost_of == "0 of 3 in homes"
+
+
+def test_what_is_nowhere_is_lost_but_on_no_other_node() -> None:
+    homes = store(without_storage(record(MOVED, saved=[at("a", 1), at("b", 3)])), Store.HOME)
+    assert (homes.lost, homes.lost_elsewhere) == (2, 1)
+    everything = store(without_storage(record(MOVED, saved=in_database(1))), Store.HOME)
+    assert (everything.lost, everything.lost_elsewhere) == (3, 0)
+
+
+def test_each_person_looks_on_their_own_node() -> None:
+    operations = [*MOVED, save(1, 1, node="a", user="u2", session="s2")]
+    saved = [at("b", 1), at("b", 2), at("b", 3), at("a", 1, user="u2")]
+    assert store(without_storage(record(operations, saved=saved)), Store.HOME).lost == 0
+    swapped = [replace(value, place="a" if value.place == "b" else "b") for value in saved]
+    homes = store(without_storage(record(operations, saved=swapped)), Store.HOME)
+    assert (homes.lost, homes.lost_elsewhere) == (4, 4)
+
+
+def test_duplicates_are_counted_at_each_place() -> None:
+    saved = [at("a", 1), at("b", 1), at("b", 1), at("b", 2), at("b", 3), at("a", 9), at("b", 9)]
+    homes = store(without_storage(record(MOVED, saved=saved)), Store.HOME)
+    assert (homes.lost, homes.duplicated) == (0, 1)
+    assert homes.unacknowledged_present == 1, "value 9, wherever it is"
+
+
+def test_homes_that_were_not_read_back_are_on_no_node_that_is_known() -> None:
+    unread = replace(record(MOVED, saved=[at("a", 1)]), history=history(fault_events(5, 30), readback=None))
+    homes = store(without_storage(unread), Store.HOME)
+    assert (homes.found, homes.lost, homes.lost_elsewhere) == (None, None, None)
 
 
 def test_numbers_in_the_database_are_compared_by_value() -> None:
@@ -112,7 +171,8 @@ def test_the_books_of_the_database_balance(acknowledged: set[int], found: list[i
     writes = [number(value, value / 2, ok=int(value in acknowledged)) for value in range(1, 61)]
     run = record(writes=writes)
     saved = pd.DataFrame(
-        [(0, "writer", value, "database") for value in found], columns=["seq", "user", "value", "store"]
+        [(0, "writer", value, "database", "database") for value in found],
+        columns=["seq", "user", "value", "store", "place"],
     )
     database = store(replace(run, saved=saved), Store.DATABASE)
     assert database.found is not None
@@ -247,7 +307,7 @@ def test_two_hundred_thousand_rows_lose_no_session() -> None:
     numbers = pd.Series(np.repeat(np.arange(users), rows)).astype("str")
     operations = operations.assign(user="u" + numbers, session="s" + numbers, seq=np.arange(len(operations)))
     t_ns = ns(0) + np.arange(36_000) * 1_000_000
-    probes = pd.DataFrame(dict.fromkeys(("capability", "node", "detail"), "work"), index=range(len(t_ns)))
+    probes = pd.DataFrame(dict.fromkeys(("capability", "node", "detail", "via"), "work"), index=range(len(t_ns)))
     probes = probes.assign(due_ns=t_ns, send_ns=t_ns, end_ns=t_ns + 500_000, ok=(np.arange(36_000) % 9_000 > 900) * 1)
     big = replace(run, operations=operations, probes=probes)
     assert len(operations) + len(probes) > 200_000

@@ -42,6 +42,13 @@ class DiskFault(FaultKind):
             return f"{role}.size_mb is 0, so its volume is no file system of its own that could be broken"
         return ""
 
+    @staticmethod
+    def shared(topology: Topology, fault: Fault) -> str:
+        """Why a fault that ends with the disk taken from its one machine can't be done: a pair has one together."""
+        if not fault.target.startswith(Role.STORAGE) or topology.size(Role.STORAGE) == 1:
+            return ""
+        return "both servers of the storage have that disk, so one of them would still use it while it is put right"
+
     def prepare(self, host: Host, aim: Aim) -> State:
         container = host.machines.look(aim.target)
         guard_own_machine(container)
@@ -115,6 +122,9 @@ class ReadOnly(DiskFault):
     kind: ClassVar[str] = "read_only"
     summary: ClassVar[str] = "a disk error: the file system makes itself read-only until it is repaired"
     leaves: ClassVar[str] = "a file system that is read-only"
+
+    def refusal(self, topology: Topology, fault: Fault) -> str:
+        return super().refusal(topology, fault) or self.shared(topology, fault)
 
     def inject(self, host: Host, state: State) -> None:
         host.volumes.report_error(state["volume"], state["tag"])

@@ -18,7 +18,7 @@ from harness.errors import PeerError
 from harness.faults.base import Aim, Evidence, FaultKind, State
 from harness.faults.host import ContainerState, GuardError, Host
 from harness.faults.kinds.machines import guard_own_machine, machine_state
-from harness.faults.kinds.traffic_links import roles_of
+from harness.faults.kinds.traffic_links import past_own_addresses, roles_of
 from harness.faults.scripts.filters import ALL_MACHINES, LOOPBACK, NAME_SERVER, SHARE_UNIT, Answer, Fate, Rule
 
 __all__ = ["Dns", "Loss", "Partition"]
@@ -33,14 +33,14 @@ class _Filter(FaultKind):
     leaves: ClassVar[str] = "a packet filter in a machine"
 
     def refusal(self, topology: Topology, fault: Fault) -> str:
-        """Between two roles with a link nothing passes from one's address to the other's, and one machine has nobody to
-        be cut off from among its own."""
+        """Where nothing passes from one's own address to the other's, with a link or a virtual address between; and one
+        machine has nobody to be cut off from among its own."""
         target, peer = (Target.PATTERN.fullmatch(text) for text in (fault.target, fault.peer))
         if target and peer and target["role"] == peer["role"] and topology.size(Role(target["role"])) == 1:
             return f"{target['role']} is one machine, which has no other one to be cut off from"
         roles = roles_of(fault)
         if not roles or not (topology.link(*roles) or topology.link(*reversed(roles))):
-            return ""
+            return past_own_addresses(topology, fault)
         return (
             f"a link stands between {roles[0]} and {roles[1]}, and they do not talk directly: leave it out of "
             "`links:`, or use reset"

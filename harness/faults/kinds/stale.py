@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from harness.core.experiment import Fault
+from harness.core.topology import Topology
 from harness.core.words import Role
 from harness.faults.base import Evidence, State
 from harness.faults.host import GuardError, Host
@@ -25,6 +27,9 @@ class Stale(DiskFault):
     summary: ClassVar[str] = "every file handle that clients hold becomes stale, for good; the storage restarts"
     leaves: ClassVar[str] = "a storage that is down, and a second copy of the homes"
     roles: ClassVar[frozenset[Role]] = frozenset({Role.STORAGE})
+
+    def refusal(self, topology: Topology, fault: Fault) -> str:
+        return super().refusal(topology, fault) or self.shared(topology, fault)
 
     def details(self, host: Host, volume: str, options: Any) -> Mapping[str, Any]:  # noqa: ARG002 - it has none
         usage = host.volumes.usage(volume)

@@ -24,6 +24,7 @@ from harness.faults.kinds.traffic_links import (
     confirm_gone,
     confirm_toxics,
     find_link,
+    past_own_addresses,
     prepare_toxics,
     remove_toxics,
     roles_of,
@@ -42,6 +43,9 @@ _BURST_S = 0.3
 class _Traffic(FaultKind):
     leaves: ClassVar[str] = "a toxic in a link, or a queueing discipline in a machine"
     peer: ClassVar[Peer] = Peer.REQUIRED
+
+    def refusal(self, topology: Topology, fault: Fault) -> str:
+        return past_own_addresses(topology, fault)
 
     @abstractmethod
     def _plan(self, options: Any) -> Plan:
@@ -206,6 +210,8 @@ class Bandwidth(_Traffic):
 
 class _NeedsLink(_Traffic):
     def refusal(self, topology: Topology, fault: Fault) -> str:
+        if trouble := super().refusal(topology, fault):
+            return trouble
         roles = roles_of(fault)
         if not roles or topology.link(*roles) or topology.link(*reversed(roles)):
             return ""  # what is no target at all is said elsewhere

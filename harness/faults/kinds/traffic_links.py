@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.core.experiment import Fault, Target
 from harness.core.names import link_name
-from harness.core.topology import Link
+from harness.core.topology import Link, Topology
 from harness.core.words import Role
 from harness.errors import PeerError
 from harness.faults.base import Aim, Evidence, State
@@ -25,6 +25,7 @@ __all__ = [
     "confirm_gone",
     "confirm_toxics",
     "find_link",
+    "past_own_addresses",
     "prepare_toxics",
     "remove_toxics",
     "roles_of",
@@ -64,6 +65,18 @@ def roles_of(fault: Fault) -> tuple[Role, Role] | None:
     found = [Target.PATTERN.fullmatch(text) for text in (fault.target, fault.peer)]
     roles = [Role(match["role"]) for match in found if match is not None and match["role"] in list(Role)]
     return (roles[0], roles[1]) if len(roles) == len(found) else None
+
+
+def past_own_addresses(topology: Topology, fault: Fault) -> str:
+    """Why it would hit nothing: between nodes and a pair of storage servers only the virtual address is spoken to, and
+    what a fault does to packets is told by the servers' own. Empty where that is not so."""
+    roles = roles_of(fault)
+    if not roles or set(roles) != {Role.WORKBENCH, Role.STORAGE} or not topology.storage or not topology.storage.vip:
+        return ""
+    return (
+        "storage.vip is true, and nodes speak to the virtual address, not to a server's own, which is all that this "
+        "would hit: use isolate or pause on one of both"
+    )
 
 
 def find_link(host: Host, aim: Aim) -> _Way | None:

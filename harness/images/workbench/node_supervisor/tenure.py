@@ -29,7 +29,9 @@ class OwnTenure(threading.Thread):
 
     @property
     def view(self) -> Lease:
-        """Nobody else wants what this node has."""
+        """Nobody else wants what this node has; but a hub that finds no database ends, so there must have been one."""
+        if not self.database_answered_ns:
+            return Lease.UNREACHABLE
         return Lease.HELD if self.wanted else Lease.IDLE
 
     @property

@@ -1,0 +1,190 @@
+"""The simulated load client: people and probes, worked out at the end from what the platform went through."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.core.clock import to_ns
+from harness.core.names import writer_name
+from harness.core.rows import UNREACHABLE, BalancerView, DatabaseWrite, Operation, ProbeSample, RowWriter
+from harness.core.words import Capability
+from harness.errors import PeerError
+from harness.runtime.fake_platform import Behaviour, FakePlatform
+
+__all__ = ["FakeClient"]
+
+
+class FakeClient:
+    """People and probes, worked out at the end from what the platform went through."""
+
+    def __init__(
+        self, platform: FakePlatform, behaviour: Behaviour, folder: Path, saved: list[tuple[str, str, int]]
+    ) -> None:
+        """`saved` is what is in the homes already: the node that wrote it, whose it is, and the value."""
+        self._platform = platform
+        self._behaviour = behaviour
+        self._folder = folder
+        self._plan: Mapping[str, Any] = {}
+        self._start_ns = 0
+        self._arrivals_ns: list[int] = []
+        self.saved = saved
+
+    def call(self, op: str, *, timeout_s: float = 10.0, **args: Any) -> Mapping[str, Any]:  # noqa: ARG002 - the protocol's
+        now_ns = self._platform.clock.now_ns()
+        if op == "start":
+            self._plan, self._start_ns = args, now_ns
+            self._arrivals_ns = [now_ns] * args["users"]
+            return {}
+        if op == "grow":
+            self._arrivals_ns += [now_ns] * args["users"]
+            return {}
+        if op == "snapshot":
+            if self._behaviour.on_sleep:
+                self._behaviour.on_sleep(now_ns)
+            return self._snapshot(now_ns)
+        if op == "stop":
+            return self._write(now_ns)
+        raise PeerError(f"unknown request {op!r}")
+
+    def _working(self, t_ns: int) -> bool:
+        """Whether a person's session works: somebody serves, for long enough to have started a session there."""
+        since_ns = self._platform.serving_since(t_ns)
+        pause_s = 0.0 if since_ns < self._start_ns else self._behaviour.restart_s
+        if not self._behaviour.steady:
+            return False
+        return self._platform.active_at(t_ns) != "" and t_ns >= since_ns + to_ns(pause_s)
+
+    def _carried(self, index: int) -> bool:
+        """Whether the platform has room for the person who came as the `index`-th."""
+        return self._behaviour.carries is None or index < self._behaviour.carries
+
+    def _overloaded(self, t_ns: int) -> bool:
+        """Whether more people have come by then than the platform carries."""
+        carries = self._behaviour.carries
+        return carries is not None and sum(came_ns <= t_ns for came_ns in self._arrivals_ns) > carries
+
+    def _snapshot(self, now_ns: int) -> Mapping[str, Any]:
+        works = self._working(now_ns)
+        users = len(self._arrivals_ns)
+        working = sum(map(self._carried, range(users))) if works else 0
+        good = {"samples": 9, "good_since_ns": self._start_ns if works else None, "last_ok": works, "last_detail": ""}
+        return {
+            "t_ns": now_ns,
+            "users": {"working": working, "recovering": users - working},
+            "nodes": {self._platform.active_at(now_ns): working} if works else {},
+            "capabilities": {capability.value: dict(good) for capability in Capability},
+        }
+
+    def _write(self, end_ns: int) -> Mapping[str, Any]:
+        operations, probes = self._folder / "operations.csv", self._folder / "probes.csv"
+        operation_writer = RowWriter(operations, Operation)
+        for index, came_ns in enumerate(self._arrivals_ns):
+            for operation in self._operations_of(index, came_ns, end_ns):
+                operation_writer.write(operation)
+        operation_writer.close()
+        probe_writer = RowWriter(probes, ProbeSample)
+        for sample in self._probe_samples(end_ns):
+            probe_writer.write(sample)
+        probe_writer.close()
+        number_writer = RowWriter(self._folder / "database_writes.csv", DatabaseWrite)
+        for write in self._database_writes(end_ns) if self._platform.database else ():
+            number_writer.write(write)
+        number_writer.close()
+        view_writer = RowWriter(self._folder / "balancer.csv", BalancerView)
+        for view in self._balancer_views(end_ns):
+            view_writer.write(view)
+        view_writer.close()
+        if self._behaviour.lose_save:
+            self.saved.pop()
+        if self._behaviour.lose_row:
+            lines = operations.read_text().splitlines(keepends=True)
+            operations.write_text("".join(lines[:5] + lines[6:]))
+        return {
+            "operations": {"path": "/data/operations.csv", "rows": operation_writer.rows},
+            "probes": {"path": "/data/probes.csv", "rows": probe_writer.rows},
+            "database_writes": {"path": "/data/database_writes.csv", "rows": number_writer.rows},
+            "balancer": {"path": "/data/balancer.csv", "rows": view_writer.rows},
+            "probe_scheduler": "fake",
+        }
+
+    def _database_writes(self, end_ns: int) -> Iterator[DatabaseWrite]:
+        return self._platform.database.write(
+            writer_name(self._plan["prefix"]),
+            self._start_ns,
+            end_ns,
+            latency_ns=to_ns(self._behaviour.latency_s),
+            lose=self._behaviour.lose_database_writes,
+            lose_from_ns=self._platform.first_broken_ns,
+        )
+
+    def _operations_of(self, index: int, came_ns: int, end_ns: int) -> list[Operation]:
+        plan, platform = self._plan, self._platform
+        user, beat_ns = f"{plan['prefix']}user{index}", to_ns(plan["beat_s"])
+        due_ns = came_ns + random.Random(plan["seed"] + index).randrange(beat_ns)  # noqa: S311 - a phase
+        rows, counter, saves, beat = list[Operation](), 0, 0, 0
+        node, session_began_ns = platform.active_at(due_ns), platform.serving_since(due_ns)
+        while due_ns < end_ns:
+            beat += 1
+            works = self._working(due_ns) and self._carried(index)
+            saving = beat % plan["save_every"] == 0
+            expected = saves + 1 if saving else counter + 1
+            found = -1
+            if works and platform.serving_since(due_ns) != session_began_ns:
+                node, session_began_ns = platform.active_at(due_ns), platform.serving_since(due_ns)
+                counter, saving, found = 0, False, 1  # the first cell in a new kernel shows that the memory is gone
+            elif works:
+                found = expected
+            if saving:
+                saves += 1
+                if works:
+                    self.saved.append((node, user, saves))
+            elif works:
+                counter = found
+            rows.append(
+                Operation(
+                    user=user,
+                    session=f"{user}-1",
+                    capability=(Capability.SAVE if saving else Capability.WORK).value,
+                    due_ns=due_ns,
+                    send_ns=due_ns,
+                    end_ns=due_ns + to_ns(self._behaviour.latency_s),
+                    ok=int(works),
+                    node=node,
+                    kernel=f"{user}-{session_began_ns}",
+                    rung="",
+                    expected=expected,
+                    found=found,
+                    detail="" if works else self._behaviour.refusal,
+                )
+            )
+            due_ns += beat_ns
+        return rows
+
+    def _probe_samples(self, end_ns: int) -> list[ProbeSample]:
+        step_ns, samples = to_ns(1 / self._behaviour.probe_rate_hz), []
+        for capability in Capability:
+            needs_session = capability in {Capability.WORK, Capability.RECONNECT, Capability.SAVE}
+            for due_ns in range(self._start_ns, end_ns, step_ns):
+                ok = self._working(due_ns) if needs_session else self._platform.active_at(due_ns) != ""
+                ok = ok and not self._overloaded(due_ns)
+                answered_ns = due_ns + to_ns(self._behaviour.latency_s)
+                node = self._platform.active_at(due_ns)
+                detail, via = "" if ok else self._behaviour.refusal, "0" if needs_session else ""
+                samples.append(ProbeSample(capability.value, due_ns, due_ns, answered_ns, int(ok), node, detail, via))
+        return samples
+
+    def _balancer_views(self, end_ns: int) -> Iterator[BalancerView]:
+        for name in self._platform.balancers():
+            for send_ns in range(self._start_ns, end_ns, to_ns(0.5)):
+                said = [("", "", UNREACHABLE, "ConnectionError: ECONNREFUSED")]
+                if self._platform.well_at(name, send_ns):
+                    said = [("workbench", node, *self._check(node, send_ns)) for node in self._platform.nodes()]
+                for words in said:
+                    yield BalancerView(send_ns, send_ns + to_ns(0.001), name, *words)
+
+    def _check(self, node: str, t_ns: int) -> tuple[str, str]:
+        up = self._behaviour.checks == "blind" or self._platform.active_at(t_ns) == node
+        return ("UP", "L7OK/200") if up else ("DOWN", "L7STS/503")
