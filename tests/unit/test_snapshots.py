@@ -358,8 +358,10 @@ def test_a_database_that_is_there_is_replaced_only_if_that_is_asked_and_with_its
 
 def test_nothing_is_restored_under_a_running_node(image: SimpleNamespace, node: Any, standby: Any) -> None:
     taken(image, node)
-    command = [sys.executable, "-c", "input()", "node_supervisor"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as running:
+    command = [sys.executable, "-c", "input(0)", "node_supervisor"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        assert running.stdout.read(1) == b"0"  # from here on the kernel knows its command line
         (standby.state / "supervisor.pid").write_text(f"{running.pid}\n")
         message, _, code = refused(image, standby, force=True)
         running.communicate(b"\n")
