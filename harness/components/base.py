@@ -45,8 +45,8 @@ STORAGE_HOST: Final = 30
 ETCD_FIRST_HOST: Final = 50
 CLIENT_HOST: Final = 100
 
-#: Between two looks at a container that takes its time: fifteen containers that were asked five times a second took more
-#: of two cores than their own start.
+#: Between two looks at a container that takes its time: fifteen containers asked five times a second took more of two
+#: cores than their own start.
 PATIENT_S: Final = 1.0
 
 #: Names of the secrets that are generated for each run.
