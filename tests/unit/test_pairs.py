@@ -169,7 +169,7 @@ def program(folder: Path, name: str, text: str) -> None:
 
 def run(folder: Path, *argv: str) -> int:
     """With the programs in that folder before all others."""
-    environment = {"PATH": f"{folder}:/usr/bin:/bin"}
+    environment = {"PATH": f"{folder}:/usr/bin:/bin", keepalived.VIRTUAL_ADDRESS: "10.71.4.29"}
     return subprocess.run(argv, env=environment, check=False, timeout=10).returncode
 
 
@@ -259,6 +259,7 @@ def test_a_server_that_lost_the_address_is_killed_and_no_other(tmp_path: Path) -
     script = (IMAGES / "storage/address-moved").read_text().replace("/run/keepalived/", f"{tmp_path}/")
     program(tmp_path, "address-moved", script)
     program(tmp_path, "pkill", f'echo "$*" >> {tmp_path}/killed')
+    program(tmp_path, "ss", f'echo "$*" >> {tmp_path}/killed')
 
     def killed(word: str) -> str:
         (tmp_path / "killed").unlink(missing_ok=True)
@@ -267,7 +268,7 @@ def test_a_server_that_lost_the_address_is_killed_and_no_other(tmp_path: Path) -
 
     assert killed("lost") == "", "as it starts"
     assert killed("held") == ""
-    assert killed("lost") == "-KILL -x ganesha.nfsd"
+    assert killed("lost").splitlines() == ["-KILL -x ganesha.nfsd", "--kill --tcp state all src 10.71.4.29"]
     assert killed("lost") == "", "it has been started anew meanwhile"
     assert killed("contested") == "-KILL --older 2 -x ganesha.nfsd"
 
