@@ -9,12 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from harness.components import SECRETS, ganesha, haproxy, keepalived, member_probe, members, plan, readback
 from harness.components.haproxy_config import MONITOR_PORT
 from harness.core.experiment import Fault
 from harness.core.products import Database, LoadBalancer, Storage, Workbench
 from harness.core.specs import ContainerSpec, NodeContext
+from harness.core.tls import SERVED_PATH
 from harness.core.topology import Topology
 from harness.core.words import Role
 from harness.faults.registry import FAULTS
@@ -148,6 +150,20 @@ def test_the_other_balancer_may_ask_whether_a_node_is_reached() -> None:
     text = planned()["load-balancer-0"].files[haproxy.CONFIG_PATH]
     assert f"frontend monitor\n  bind :{MONITOR_PORT}\n" in text
     assert "frontend monitor" not in planned(ALONE)["load-balancer"].files[haproxy.CONFIG_PATH]
+
+
+def test_the_certificate_is_right_at_the_virtual_address_and_at_both_own_ones() -> None:
+    for topology, addresses in (
+        (PAIRS, {"10.71.4.4", "10.71.4.5", "10.71.4.6", "127.0.0.1"}),
+        (ALONE, {"10.71.4.5", "127.0.0.1"}),
+    ):
+        assert topology.load_balancer is not None
+        balancer = replace(topology.load_balancer, tls=True)
+        specs = planned(replace(topology, load_balancer=balancer))
+        for name in haproxy.names(topology):
+            served = x509.load_pem_x509_certificate(specs[name].files[SERVED_PATH].encode())
+            found = served.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+            assert {str(address) for address in found.get_values_for_type(x509.IPAddress)} == addresses
 
 
 def test_the_images_know_the_same_places() -> None:
