@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -42,8 +43,9 @@ class Certificates:
     """The authority's certificate alone: what clients verify with."""
 
 
-def certificates(context: NodeContext, address: str, *names: str) -> Certificates:
-    """For a server at `address`, also under `names`, and on the loopback, where `harness up` publishes it."""
+def certificates(context: NodeContext, address: str, *names: str, own: Sequence[str] = ()) -> Certificates:
+    """For a server at `address`, also under `names`, and on the loopback, where `harness up` publishes it; where
+    `address` is virtual, also at the `own` ones of the members of the pair."""
     secret = context.secrets[SECRET]
     authority_key, key = _key(secret, "authority"), _key(secret, "server")
     authority_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"authority of run {context.run_id}")])
@@ -63,7 +65,7 @@ def certificates(context: NodeContext, address: str, *names: str) -> Certificate
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(authority_key.public_key()), critical=False)
         .sign(authority_key, hashes.SHA256(), ecdsa_deterministic=True)
     )
-    addresses = [x509.IPAddress(ipaddress.ip_address(text)) for text in (address, "127.0.0.1")]
+    addresses = [x509.IPAddress(ipaddress.ip_address(text)) for text in (address, *own, "127.0.0.1")]
     alternatives = x509.SubjectAlternativeName([*addresses, *(x509.DNSName(name) for name in (*names, "localhost"))])
     server = (
         builder.subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0] if names else address)]))

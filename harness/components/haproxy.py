@@ -146,5 +146,6 @@ def _certificate_files(balancer: LoadBalancer, context: NodeContext) -> dict[str
     """The expired one too, so that a fault needs no key of its own."""
     if not balancer.tls:
         return {}
-    made = certificates(context, address(balancer, context), NAME)
+    own = [context.address(LOAD_BALANCER_HOST + index) for index in range(balancer.nodes)] if balancer.vip else []
+    made = certificates(context, address(balancer, context), NAME, own=own)
     return {SERVED_PATH: made.served, EXPIRED_PATH: made.expired, AUTHORITY_PATH: made.authority}

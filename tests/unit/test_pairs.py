@@ -9,12 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from harness.components import SECRETS, ganesha, haproxy, keepalived, member_probe, members, plan, readback
 from harness.components.haproxy_config import MONITOR_PORT
 from harness.core.experiment import Fault
 from harness.core.products import Database, LoadBalancer, Storage, Workbench
 from harness.core.specs import ContainerSpec, NodeContext
+from harness.core.tls import SERVED_PATH
 from harness.core.topology import Topology
 from harness.core.words import Role
 from harness.faults.registry import FAULTS
@@ -150,6 +152,20 @@ def test_the_other_balancer_may_ask_whether_a_node_is_reached() -> None:
     assert "frontend monitor" not in planned(ALONE)["load-balancer"].files[haproxy.CONFIG_PATH]
 
 
+def test_the_certificate_is_right_at_the_virtual_address_and_at_both_own_ones() -> None:
+    for topology, addresses in (
+        (PAIRS, {"10.71.4.4", "10.71.4.5", "10.71.4.6", "127.0.0.1"}),
+        (ALONE, {"10.71.4.5", "127.0.0.1"}),
+    ):
+        assert topology.load_balancer is not None
+        balancer = replace(topology.load_balancer, tls=True)
+        specs = planned(replace(topology, load_balancer=balancer))
+        for name in haproxy.names(topology):
+            served = x509.load_pem_x509_certificate(specs[name].files[SERVED_PATH].encode())
+            found = served.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+            assert {str(address) for address in found.get_values_for_type(x509.IPAddress)} == addresses
+
+
 def test_the_images_know_the_same_places() -> None:
     for image in ("load_balancer", "storage"):
         assert f"-r {keepalived.CONFIG_PATH} " in (IMAGES / image / "entrypoint").read_text()
@@ -169,7 +185,7 @@ def program(folder: Path, name: str, text: str) -> None:
 
 def run(folder: Path, *argv: str) -> int:
     """With the programs in that folder before all others."""
-    environment = {"PATH": f"{folder}:/usr/bin:/bin"}
+    environment = {"PATH": f"{folder}:/usr/bin:/bin", keepalived.VIRTUAL_ADDRESS: "10.71.4.29"}
     return subprocess.run(argv, env=environment, check=False, timeout=10).returncode
 
 
@@ -259,6 +275,7 @@ def test_a_server_that_lost_the_address_is_killed_and_no_other(tmp_path: Path) -
     script = (IMAGES / "storage/address-moved").read_text().replace("/run/keepalived/", f"{tmp_path}/")
     program(tmp_path, "address-moved", script)
     program(tmp_path, "pkill", f'echo "$*" >> {tmp_path}/killed')
+    program(tmp_path, "ss", f'echo "$*" >> {tmp_path}/killed')
 
     def killed(word: str) -> str:
         (tmp_path / "killed").unlink(missing_ok=True)
@@ -267,7 +284,7 @@ def test_a_server_that_lost_the_address_is_killed_and_no_other(tmp_path: Path) -
 
     assert killed("lost") == "", "as it starts"
     assert killed("held") == ""
-    assert killed("lost") == "-KILL -x ganesha.nfsd"
+    assert killed("lost").splitlines() == ["-KILL -x ganesha.nfsd", "--kill --tcp state all src 10.71.4.29"]
     assert killed("lost") == "", "it has been started anew meanwhile"
     assert killed("contested") == "-KILL --older 2 -x ganesha.nfsd"
 
