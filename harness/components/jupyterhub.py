@@ -91,6 +91,7 @@ def _node(topology: Topology, context: NodeContext, index: int, name: str) -> Co
             "HUB_MODE": workbench.mode,
             "SUPERVISED": "yes" if workbench.supervised else "no",
             "SESSION_START": workbench.session_start,
+            "HUB_START": workbench.hub_start,
             **_lease(topology, context, index),
             **(databases.limits(topology.database) if topology.database else {}),
             **_homes(topology, context, index),

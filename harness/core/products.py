@@ -94,6 +94,9 @@ class Workbench:
     """cold: every server and kernel executes a fresh interpreter, as stock JupyterHub does. prewarmed: they are forked
     from one warm parent a node, which has imported everything, as platforms with a session pool do. It decides how much
     time and processor a node needs until everybody is back after a failure, and how many people fit into its memory."""
+    hub_start: Literal["cold", "prewarmed"] = "prewarmed"
+    """cold: the hub executes a fresh interpreter, as stock JupyterHub does: some 3 s until it answers after a crash.
+    prewarmed: it is forked from a warm parent that has imported everything, and answers within 1 s."""
     homes_client: Literal["auto", "kernel", "fuse"] = "auto"
     """The NFS client in each node: the kernel's where there is one, else the FUSE client. Without `storage` there is
     none, and homes are on each node's own disk."""

@@ -215,6 +215,7 @@ def test_a_node_gets_its_contract() -> None:
         "HOMES_SERVER": "storage:/export",
         "HOMES_CLIENT": "fuse",
         "SUPERVISED": "yes",
+        "HUB_START": "prewarmed",
     }
     assert spec.secrets["HUB_DB_URL"] == "postgresql://hub:value-of-DB_PASSWORD@database:5432/hub"
     assert spec.capabilities == ("SYS_ADMIN",)

@@ -34,7 +34,12 @@ class Supervisor:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._board = Board(settings.node_name)
-        self._hub = HubProcess(HUB_CONFIG, STATE / "hub.pid", supervised=settings.supervised)
+        self._hub = HubProcess(
+            HUB_CONFIG,
+            STATE / "hub.pid",
+            supervised=settings.supervised,
+            warm=settings.hub_start is SessionStart.PREWARMED,
+        )
         self._proxy = Proxy(settings, STATE / "proxy.pid")
         prewarmed = settings.session_start is SessionStart.PREWARMED
         self._session_forker = SessionForker(settings, STATE / "session-forker.pid") if prewarmed else None

@@ -28,7 +28,8 @@ PROBE_TIMEOUT_S = 2.0
 class HubProcess:
     """The forker and the hub it has forked."""
 
-    def __init__(self, config: Path, pid_file: Path, *, supervised: bool) -> None:
+    def __init__(self, config: Path, pid_file: Path, *, supervised: bool, warm: bool) -> None:
+        self._warm = warm
         self._supervised = supervised
         self._config = config
         self._pid_file = pid_file
@@ -43,7 +44,10 @@ class HubProcess:
         ours, theirs = socket.socketpair()
         with theirs:
             self._forker = subprocess.Popen(
-                [sys.executable, "-m", "node_supervisor.hub_forker", str(theirs.fileno()), str(self._config)],
+                [
+                    *(sys.executable, "-m", "node_supervisor.hub_forker"),
+                    *(str(theirs.fileno()), str(self._config), "warm" if self._warm else "cold"),
+                ],
                 pass_fds=[theirs.fileno()],
             )
         ours.setblocking(False)

@@ -1,4 +1,5 @@
-"""A warm parent of hubs: imports JupyterHub once and forks a hub whenever it is told to.
+"""The parent of hubs: forks one whenever it is told to. A warm one has imported JupyterHub; of a cold one each hub
+imports it by itself, which takes as long as the start of a fresh interpreter.
 
 A process of its own with one thread: the supervisor has several, and a fork would inherit their locks.
 Protocol on the socket given as file descriptor: `start` in; `pid N` and `exit CODE` out.
@@ -67,7 +68,7 @@ def main() -> None:
     config = sys.argv[2]
     _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     _prctl(PR_SET_NAME, b"hub-forker")
-    for name in WARM:
+    for name in WARM if sys.argv[3] == "warm" else ():
         importlib.import_module(name)
     # collected now, never again: a collection in the child would copy every shared page
     gc.collect()

@@ -43,7 +43,7 @@ class Takeover(enum.Enum):
 
 
 class SessionStart(enum.Enum):
-    """How a person's single-user server and kernels are started."""
+    """How a person's single-user server and kernels are started, or the hub."""
 
     #: A new interpreter for each, as stock JupyterHub does.
     COLD = "cold"
@@ -64,6 +64,7 @@ class Settings:
     proxy_token: str
     takeover: Takeover
     session_start: SessionStart
+    hub_start: SessionStart
     #: Addresses of the other nodes, to be asked where the database can't be.
     peers: tuple[str, ...]
     standby_poll_s: float
@@ -111,6 +112,7 @@ class Settings:
             proxy_token=_text(environment, "CONFIGPROXY_AUTH_TOKEN"),
             takeover=_word(environment, "TAKEOVER", Takeover.AUTOMATIC),
             session_start=_word(environment, "SESSION_START", SessionStart.PREWARMED),
+            hub_start=_word(environment, "HUB_START", SessionStart.PREWARMED),
             peers=tuple(environment.get("PEERS", "").split()),
             standby_poll_s=_number(environment, "STANDBY_POLL_S", 0.5),
             heartbeat_s=_number(environment, "HEARTBEAT_S", 0.5),
