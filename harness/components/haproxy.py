@@ -37,6 +37,7 @@ IMAGES: Final = (IMAGE,)
 NAME: Final = "load-balancer"
 PORT: Final = 80
 CONFIG_PATH: Final = "/etc/haproxy/haproxy.cfg"
+_READY_TIMEOUT_S: Final = 150.0
 
 
 def entrance(balancer: LoadBalancer) -> tuple[str, int]:
@@ -76,7 +77,8 @@ def settings(topology: Topology) -> LoadBalancer:
 
 
 def containers(topology: Topology, context: NodeContext) -> tuple[ContainerSpec, ...]:
-    """The balancers; they start when every node is ready, so that their own readiness is the platform's."""
+    """The balancers. They start beside the nodes and are ready when the log-in page comes through, so that their own
+    readiness is the platform's."""
     balancer = settings(topology)
     everybody = names(topology)
     peers = {name: context.address(LOAD_BALANCER_HOST + index) for index, name in enumerate(everybody)}
@@ -99,13 +101,13 @@ def containers(topology: Topology, context: NodeContext) -> tuple[ContainerSpec,
             },
             environment={keepalived.VIRTUAL_ADDRESS: address(balancer, context)} if balancer.vip else {},
             capabilities=keepalived.CAPABILITIES if balancer.vip else (),
-            depends_on=(
-                *jupyterhub.names(topology),
-                *link_containers(topology, Role.LOAD_BALANCER, Role.WORKBENCH),
-            ),
+            depends_on=link_containers(topology, Role.LOAD_BALANCER, Role.WORKBENCH),
             ready=ReadyProbe(
                 argv=("/usr/local/bin/ready", jupyterhub.LOG_IN_PATH),
                 proves="the log-in page comes through the balancer, and of a pair through the virtual address too",
+                # beyond the limit of nodes and databases, whose own words say more
+                timeout_s=_READY_TIMEOUT_S,
+                interval_s=0.5,
             ),
         )
         for index, name in enumerate(everybody)

@@ -88,8 +88,8 @@ def test_homes_come_through_a_link_by_both_of_their_ports() -> None:
 def test_the_balancer_checks_and_serves_through_its_link() -> None:
     specs = planned(linked((Role.LOAD_BALANCER, Role.WORKBENCH)))
     text = specs["load-balancer"].files["/etc/haproxy/haproxy.cfg"]
-    assert "  server workbench-0 192.0.2.40:10000 check port 10001 cookie workbench-0\n" in text
-    assert "  server workbench-1 192.0.2.40:10010 check port 10011 cookie workbench-1\n" in text
+    assert "  server workbench-0 192.0.2.40:10000 check port 10001\n" in text
+    assert "  server workbench-1 192.0.2.40:10010 check port 10011\n" in text
     assert proxies(specs["link-load-balancer-workbench"])["load-balancer_workbench-1_8002"] == (
         "0.0.0.0:10011",
         "192.0.2.12:8002",
