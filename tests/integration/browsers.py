@@ -46,13 +46,21 @@ class Browser:
         return {field[5]: field[6] for field in fields if len(field) == 7}
 
     def start_session(self, password: str) -> None:
-        """Log in and wait for the server; all by forms and redirects, as the hub's pages do it."""
+        """Log in, ask for a server and go in, by the forms and redirects of the pages."""
         self.ask()
         form = {"_xsrf": self.cookies()["_xsrf"], "username": self.name, "password": password}
         fields = [word for key, value in form.items() for word in ("--data-urlencode", f"{key}={value}")]
-        said = self._curl("-L", "-o", "/dev/null", "-w", "%{http_code}", *fields, f"http://127.0.0.1{LOG_IN_PATH}")
-        assert said == "200"
-        eventually(lambda: self.ask(1, "-L", path=self.own)[0][0] == "200", f"{self.name} has a session")
+        page = f"http://127.0.0.1{LOG_IN_PATH}"
+        said = self._curl("-o", "/dev/null", "-w", "%{http_code}", "-e", page, *fields, page)
+        assert said == "302", f"the log-in answers {said}"
+        self._curl("-L", "-o", "/dev/null", "http://127.0.0.1/hub/spawn")
+        # to be let in the browser is sent to the hub and back; pages of /api/ only refuse
+        door = f"/user/{self.name}/view/x"
+        eventually(lambda: self._enters(door), f"{self.name} has a session")
+
+    def _enters(self, door: str) -> bool:
+        self.ask(1, "-L", path=door)
+        return self.ask(path=self.own)[0][0] == "200"
 
     @property
     def own(self) -> str:
@@ -64,7 +72,7 @@ class Browser:
         return f"/tmp/{self.name}"
 
     def _curl(self, *options: str) -> str:
-        argv = ["curl", "-sS", "-m", "10", "-b", self._jar, "-c", self._jar, *options]
+        argv = ["curl", "-sS", "-m", "20", "-b", self._jar, "-c", self._jar, *options]
         done = self.platform.execute(self.balancer, argv, timeout_s=60)
         assert done.exit_code == 0, done.output
         return done.output
