@@ -53,9 +53,9 @@ test-integration: .venv/.ready  ## one component or fault in real containers
 test-e2e: .venv/.ready  ## whole runs in real containers
 	$(BIN)/pytest tests/e2e
 
-test-all: test  ## everything there is: also 30 random sequences of faults, and the whole catalogue
+test-all: test  ## everything there is: also 30 random sequences of faults, every configuration of the balancer, the whole catalogue
 	HARNESS_SEQUENCES=30 $(BIN)/pytest tests/integration/test_sequences.py
-	$(BIN)/pytest -m catalogue tests/e2e
+	$(BIN)/pytest -m catalogue tests/integration tests/e2e
 
 lint: .venv/.ready  ## ruff, mypy --strict, import contracts, all spec files
 	@$(BIN)/ruff check .
