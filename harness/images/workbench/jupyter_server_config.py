@@ -11,5 +11,10 @@ c.ServerApp.log_level = "WARN"
 c.ServerApp.shutdown_no_activity_timeout = 0
 c.MappingKernelManager.cull_idle_timeout = 0
 
+# Sockets in the file system instead of TCP ports: a server draws a port that is free and the kernel binds it later, so
+# of many that start at once two may be given the same one. Such a kernel dies, and its person waits for half a minute
+# (seen once among some 150 that came back to one node at once).
+c.KernelManager.transport = "ipc"
+
 # Output is never held back: the load measures the platform, not this guard.
 c.ZMQChannelsWebsocketConnection.limit_rate = False
