@@ -44,7 +44,7 @@ ETCD = ("etcd-0", "etcd-1", "etcd-2")
 _WRITER = """
 import json, os, pathlib, sys, time, psycopg
 table, stop = sys.argv[1], pathlib.Path(sys.argv[2])
-where = f"host=database-proxy dbname={os.environ['DB_NAME']} user={os.environ['DB_USER']}"
+where = f"host=database-proxy dbname={os.environ['DB_NAMES'].split()[0]} user={os.environ['DB_USER']}"
 limits = "connect_timeout=2 keepalives_idle=2 keepalives_interval=1 keepalives_count=3 tcp_user_timeout=3000"
 connection, number, acknowledged, failures = None, 0, [], {}
 while not stop.exists():
@@ -100,7 +100,7 @@ def primaries(cluster: DockerDeployment, among: tuple[str, ...] = SERVERS) -> li
 
 def query(cluster: DockerDeployment, at: str, sql: str) -> list[str]:
     """Rows that the primary answers, through the HAProxy, asked from the machine `at`."""
-    client = f'PGPASSWORD=$DB_PASSWORD psql -X -A -t -h database-proxy -U $DB_USER -d $DB_NAME -c "{sql}"'
+    client = f'PGPASSWORD=$DB_PASSWORD psql -X -A -t -h database-proxy -U $DB_USER -d ${{DB_NAMES%% *}} -c "{sql}"'
     answer = cluster.execute(at, ["bash", "-c", client])
     return answer.output.split() if answer.exit_code == 0 else []
 
