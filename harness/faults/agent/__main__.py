@@ -31,14 +31,16 @@ JOURNAL = Path("/var/lib/agent/journal.jsonl")
 #: The harness says something every 2 s. Silence for this long means that it is gone or can't reach us although the
 #: connection was not closed (its machine died, the network to a remote engine is cut).
 SILENCE_LIMIT_S = 20.0
+#: The first word comes as soon as the harness is connected. One that was killed in between never closes the input.
+FIRST_WORD_LIMIT_S = 6.0
 #: Between two looks for what a dying harness had still asked the engine to make.
 LATE_CREATE_S = 0.5
 #: How long to wait for an engine that does not answer; `harness doctor` heals what is left after that.
 ENGINE_AWAY_LIMIT_S = 600.0
 
 
-def lines_until_silence(limit_s: float) -> Iterator[str]:
-    """Lines of the standard input until it ends or nothing came for `limit_s`."""
+def lines_until_silence(first_limit_s: float, limit_s: float) -> Iterator[str]:
+    """Lines of the standard input until it ends, or nothing came for `limit_s`, or for `first_limit_s` at first."""
     inbox: queue.Queue[str | None] = queue.Queue()
 
     def read() -> None:
@@ -47,12 +49,14 @@ def lines_until_silence(limit_s: float) -> Iterator[str]:
         inbox.put(None)
 
     threading.Thread(target=read, daemon=True).start()
+    patience_s = first_limit_s
     while True:
         try:
-            line = inbox.get(timeout=limit_s)
+            line = inbox.get(timeout=patience_s)
         except queue.Empty:
-            log(f"no word for {limit_s:g} s: the harness counts as gone")
+            log(f"no word for {patience_s:g} s: the harness counts as gone")
             return
+        patience_s = limit_s
         if line is None:
             log("the connection to the harness ended")
             return
@@ -104,7 +108,8 @@ def main() -> None:
     # a stop of this container means the same as the harness being gone
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
-        serve(lines_until_silence(SILENCE_LIMIT_S), lambda line: print(line, end="", flush=True), handlers)  # noqa: T201
+        lines = lines_until_silence(FIRST_WORD_LIMIT_S, SILENCE_LIMIT_S)
+        serve(lines, lambda line: print(line, end="", flush=True), handlers)  # noqa: T201
         if os.environ.get("KEEP"):
             log("everything stays in place until this container is stopped")
             signal.pause()
