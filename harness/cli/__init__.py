@@ -1,0 +1,66 @@
+"""The command `harness`. An outcome becomes an exit code: 0 PASS, 1 FAIL, 2 INCONCLUSIVE, 70 ERROR; 64 for usage,
+69 where no engine can be had.
+
+Heavy packages are imported inside the commands, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+
+import typer
+from typer._click.exceptions import ClickException  # typer does not re-export the base of its usage errors
+
+from harness.cli import catalogue, platforms, results, running
+from harness.cli.common import EXIT_ERROR, EXIT_UNAVAILABLE, EXIT_USAGE
+from harness.errors import EngineUnavailable, HarnessError, UsageError
+
+__all__ = ["app", "main"]
+
+#: Every command, in the order in which `harness --help` lists them.
+COMMANDS: Mapping[str, Callable[..., int]] = {
+    "run": running.run,
+    "matrix": running.matrix,
+    "up": platforms.up,
+    "down": platforms.down,
+    "list": catalogue.list_,
+    "validate": catalogue.validate,
+    "draw": catalogue.draw,
+    "schema": catalogue.schema,
+    "analyze": results.analyze,
+    "doctor": platforms.doctor,
+}
+
+app = typer.Typer(
+    name="harness",
+    help="Finds out how highly available a data-science platform really is: brings it up from real components, puts "
+    "live sessions on it, breaks it, and says what happened to each of them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for name, command in COMMANDS.items():
+    app.command(name)(command)
+
+
+def main() -> None:
+    """Entry point: turns exceptions into a message on standard error and an exit code."""
+    try:
+        code = app(standalone_mode=False)
+    except ClickException as error:
+        error.show()
+        sys.exit(EXIT_USAGE)
+    except HarnessError as error:
+        print(f"harness: {error}", file=sys.stderr)  # noqa: T201 - the message for the person at the terminal
+        usage, unavailable = isinstance(error, UsageError), isinstance(error, EngineUnavailable)
+        sys.exit(EXIT_USAGE if usage else EXIT_UNAVAILABLE if unavailable else EXIT_ERROR)
+    except typer.Abort:
+        sys.exit(2)
+    except Exception:  # a defect of the harness must not look like a verdict: Python's own code for it is that of FAIL
+        traceback.print_exc()
+        sys.exit(EXIT_ERROR)
+    except KeyboardInterrupt:
+        sys.exit(2)  # before a run began or after it ended: nothing was concluded
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,84 @@
+"""Commands about files: `list`, `validate`, `draw` and `schema`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.common import TopologyArgument, catalog, choose, say
+from harness.errors import UsageError
+
+__all__ = ["draw", "list_", "schema", "validate"]
+
+
+def list_(
+    faults: Annotated[bool, typer.Option("--faults", help="The kinds of faults instead.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="With descriptions and sources in full.")] = False,
+) -> int:
+    """List the topologies and experiments of the catalogue, or the faults."""
+    from harness.faults.registry import FAULTS, RULES
+    from harness.report.listing import described
+    from harness.spec.loader import load_experiment, load_topology
+
+    files = catalog()
+    if faults:
+        for kind in FAULTS.values():
+            say(f"{kind.kind:18} {kind.summary}")
+        return 0
+    say("topologies")
+    for name in files.topologies():
+        topology = load_topology(files.topology_path(name))
+        for line in described(name, topology.description, known_broken=topology.known_broken, explain=explain):
+            say(line)
+    say("experiments")
+    for name in files.experiments():
+        experiment = load_experiment(files.experiment_path(name), RULES)
+        for line in described(name, experiment.description, source=experiment.source, explain=explain):
+            say(line)
+    return 0
+
+
+def validate(
+    topology: Annotated[str, typer.Argument(help="Name or path; everything of the catalogue if left out.")] = "",
+    experiments: Annotated[str, typer.Argument(help="Names or paths, checked against TOPOLOGY.")] = "all",
+) -> int:
+    """Check files without starting anything; names every mistake with file and line."""
+    files = catalog()
+    names = [topology] if topology else files.topologies()
+    for name in names:
+        chosen = choose(files, name, experiments, None)
+        for entry in chosen.not_applicable:
+            say(f"{name}: {entry.experiment} is {entry.why_not}")
+    say(f"valid: {', '.join(names)} with {', '.join(files.experiments() if experiments == 'all' else [experiments])}")
+    return 0
+
+
+def draw(
+    topology: TopologyArgument,
+    format_: Annotated[str, typer.Option("--format", help="mermaid (for Markdown) or svg.")] = "mermaid",
+) -> int:
+    """Print a picture of TOPOLOGY: who talks to whom, by which protocol, with which health check."""
+    from harness.report.mermaid import render_mermaid
+    from harness.report.svg import render_svg
+    from harness.run.paper import paper_picture
+    from harness.spec.loader import load_topology
+
+    formats = {"mermaid": render_mermaid, "svg": render_svg}
+    if format_ not in formats:
+        raise UsageError(f"--format {format_}: there is no such format", hint=f"one of: {', '.join(formats)}")
+    the_topology = load_topology(catalog().topology_path(topology))
+    typer.echo(formats[format_](paper_picture(the_topology)), nl=False)
+    return 0
+
+
+def schema(
+    folder: Annotated[Path | None, typer.Option(help="Instead of the checkout: write docs/schema below it.")] = None,
+) -> int:
+    """Write the JSON Schemas of topology and experiment files, which editors complete and check with."""
+    from harness.run.documents import schemas, write
+
+    for path in write(folder or catalog().root, schemas()):
+        say(f"written: {path}")
+    return 0

@@ -1,0 +1,23 @@
+"""Commands about what runs left: `analyze`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.common import console
+
+__all__ = ["analyze"]
+
+
+def analyze(folder: Annotated[Path, typer.Argument(help="A run's folder, e.g. results/latest.")]) -> int:
+    """Rebuild every number and report of a run from what it recorded; exit with its verdict."""
+    from harness.report.terminal import render
+    from harness.run.artifacts import RunFolder
+
+    run_folder = RunFolder.existing(folder)
+    measures = run_folder.analyse()
+    render(measures, console(), run_folder.report)
+    return measures.verdict.outcome.exit_code
