@@ -67,7 +67,13 @@ def date_of(answer: str) -> float:
 
 def of_hub(platform: DockerDeployment) -> float:
     """The hub of the node that serves dates the log-in page."""
-    return date_of(say(platform, "load-balancer", "curl", "-sS", "-i", "--max-time", "5", "http://127.0.0.1/hub/login"))
+    return date_of(log_in_page(platform))
+
+
+def log_in_page(platform: DockerDeployment) -> str:
+    """With the headers of the answer."""
+    argv = ["curl", "-sS", "--include", "--max-time", "5", "http://127.0.0.1/hub/login"]
+    return say(platform, "load-balancer", *argv)
 
 
 def of_proxy(platform: DockerDeployment, node: str) -> float:
@@ -96,8 +102,7 @@ def of_storage(platform: DockerDeployment) -> float:
 
 def active(platform: DockerDeployment) -> str:
     def node() -> str:
-        page = say(platform, "load-balancer", "curl", "-sS", "-i", "--max-time", "5", "http://127.0.0.1/hub/login")
-        return page.lower().partition("x-workbench-node: ")[2].partition("\r")[0]
+        return log_in_page(platform).lower().partition("x-workbench-node: ")[2].partition("\r")[0]
 
     eventually(lambda: bool(node()), "a node serves")
     return node()
