@@ -9,8 +9,7 @@ import docker
 import pytest
 
 from harness.runtime.docker import DockerDeployment, DockerRuntime
-from tests.conftest import left_of
-from tests.integration.rig import IDLE
+from tests.integration.rig import IDLE, deployed, new_context
 
 
 @pytest.fixture
@@ -21,8 +20,5 @@ def run_id() -> str:
 @pytest.fixture
 def deployment(runtime: DockerRuntime, engine: docker.DockerClient, run_id: str) -> Iterator[DockerDeployment]:
     """Nothing of it may be left afterwards."""
-    deployment = runtime.open(run_id, "test")
-    deployment.start([IDLE], lambda spec, seconds: None)
-    yield deployment
-    deployment.remove()
-    assert left_of(engine, run_id) == []
+    with deployed(runtime, engine, "test", lambda _: [IDLE], new_context(run_id)) as deployment:
+        yield deployment

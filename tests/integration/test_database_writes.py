@@ -4,21 +4,19 @@ acknowledged is read back."""
 from __future__ import annotations
 
 import csv
-import secrets
 from collections import Counter
 from collections.abc import Iterator
 
 import docker
 import pytest
 
-from harness.components.base import generate_secrets
 from harness.components.registry import database_readback, plan
 from harness.core.rows import DatabaseWrite, split_checked
-from harness.core.specs import NodeContext
+from harness.core.specs import ContainerSpec, NodeContext
 from harness.runtime.docker import DockerDeployment, DockerRuntime
 from harness.spec.loader import load_topology
-from tests.conftest import ROOT, eventually, left_of
-from tests.integration.rig import break_it, mend_it
+from tests.conftest import ROOT, eventually
+from tests.integration.rig import break_it, deployed, mend_it
 
 TOPOLOGY = load_topology(ROOT / "topologies/active-passive.yaml")
 #: There is no platform behind the balancer: people and probes fail, and the writer must not mind.
@@ -39,16 +37,12 @@ LOAD = {
 @pytest.fixture
 def deployment(runtime: DockerRuntime, engine: docker.DockerClient) -> Iterator[DockerDeployment]:
     """The database and the load client of a topology of the catalogue."""
-    run_id = secrets.token_hex(3)
-    deployment = runtime.open(run_id, TOPOLOGY.name)
-    try:
-        context = NodeContext(run_id=run_id, subnet_prefix=deployment.subnet_prefix, secrets=generate_secrets())
-        specs = [spec for spec in plan(TOPOLOGY, context) if spec.name in ("database", "client")]
-        deployment.start(specs, lambda spec, _: None)
+    with deployed(runtime, engine, TOPOLOGY.name, database_and_client) as deployment:
         yield deployment
-    finally:
-        deployment.remove()
-    assert left_of(engine, run_id) == []
+
+
+def database_and_client(context: NodeContext) -> list[ContainerSpec]:
+    return [spec for spec in plan(TOPOLOGY, context) if spec.name in ("database", "client")]
 
 
 def found(deployment: DockerDeployment) -> Counter[tuple[str, int]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -12,15 +11,14 @@ from email.utils import parsedate_to_datetime
 import docker
 import pytest
 
-from harness.components.base import generate_secrets
 from harness.components.registry import plan
-from harness.core.specs import NodeContext
+from harness.core.specs import ContainerSpec, NodeContext
 from harness.core.words import Role
 from harness.errors import PeerError
 from harness.runtime.docker import DockerDeployment, DockerRuntime
 from harness.spec.loader import load_topology
-from tests.conftest import ROOT, eventually, left_of
-from tests.integration.rig import break_it, mend_it, step
+from tests.conftest import ROOT, eventually
+from tests.integration.rig import break_it, deployed, mend_it, step
 
 TOPOLOGY = load_topology(ROOT / "topologies/active-passive.yaml")
 HOUR_S = 3600
@@ -31,16 +29,13 @@ TOLERANCE_S = 5
 @pytest.fixture(scope="module")
 def platform(runtime: DockerRuntime, engine: docker.DockerClient) -> Iterator[DockerDeployment]:
     """Everything but the people, all with clocks that can be set."""
-    run_id = secrets.token_hex(3)
-    deployment = runtime.open(run_id, TOPOLOGY.name)
-    try:
-        context = NodeContext(run_id=run_id, subnet_prefix=deployment.subnet_prefix, secrets=generate_secrets())
-        specs = plan(TOPOLOGY, context, clock_roles=tuple(Role))
-        deployment.start([spec for spec in specs if spec.name != "client"], lambda *_: None)
+    with deployed(runtime, engine, TOPOLOGY.name, with_clocks) as deployment:
         yield deployment
-    finally:
-        deployment.remove()
-    assert left_of(engine, run_id) == []
+
+
+def with_clocks(context: NodeContext) -> list[ContainerSpec]:
+    specs = plan(TOPOLOGY, context, clock_roles=tuple(Role))
+    return [spec for spec in specs if spec.name != "client"]
 
 
 def say(platform: DockerDeployment, name: str, *argv: str) -> str:

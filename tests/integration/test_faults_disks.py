@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import signal
 import subprocess
 import sys
@@ -16,16 +15,14 @@ from pathlib import Path
 import docker
 import pytest
 
-from harness.components.base import generate_secrets
-from harness.components.registry import plan
 from harness.core.names import AGENT_ROLE
-from harness.core.specs import Mount, NodeContext
+from harness.core.specs import Mount
 from harness.errors import PeerError
 from harness.runtime.docker import DockerDeployment, DockerRuntime
 from harness.runtime.janitor import find_remains, heal
 from harness.spec.loader import load_topology
 from tests.conftest import ROOT, eventually, left_of, seconds_until_gone
-from tests.integration.rig import IDLE, break_it, mend_it, pid_of, step
+from tests.integration.rig import IDLE, break_it, deployed, mend_it, pid_of, step, without_people
 
 TOPOLOGY = load_topology(ROOT / "topologies/active-passive.yaml")
 WITH_DISK = replace(
@@ -284,25 +281,14 @@ def test_doctor_heals_a_broken_disk_that_a_dead_agent_left(
 
 
 @pytest.fixture(scope="module")
-def platform(runtime: DockerRuntime) -> Iterator[DockerDeployment]:
+def platform(runtime: DockerRuntime, engine: docker.DockerClient) -> Iterator[DockerDeployment]:
     """The active/passive platform without people."""
-    run_id = secrets.token_hex(3)
-    deployment = runtime.open(run_id, TOPOLOGY.name)
-    try:
-        context = NodeContext(run_id=run_id, subnet_prefix=deployment.subnet_prefix, secrets=generate_secrets())
-        started = time.monotonic()
-        specs = [spec for spec in plan(TOPOLOGY, context) if spec.name != "client"]
-        deployment.start(specs, lambda spec, seconds: None)
-        print(f"ready after {time.monotonic() - started:.1f} s")
-        assert sorted(Path(f.removesuffix(" (deleted)")).name for f in loop_files(run_id)) == [
-            f"chaos-{run_id}-{name}.img" for name in ("database", "homes")
+    with deployed(runtime, engine, TOPOLOGY.name, without_people(TOPOLOGY)) as deployment:
+        assert sorted(Path(f.removesuffix(" (deleted)")).name for f in loop_files(deployment.run_id)) == [
+            f"chaos-{deployment.run_id}-{name}.img" for name in ("database", "homes")
         ]
         yield deployment
-    finally:
-        started = time.monotonic()
-        deployment.remove()
-        print(f"removed after {time.monotonic() - started:.1f} s")
-    assert loop_files(run_id) == []
+    assert loop_files(deployment.run_id) == []
 
 
 def sql(platform: DockerDeployment, text: str) -> tuple[int, str]:

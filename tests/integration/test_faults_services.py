@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import secrets
 import threading
 from collections.abc import Iterator
 
 import docker
 import pytest
 
-from harness.components.base import generate_secrets
-from harness.components.registry import plan
-from harness.core.specs import NodeContext
 from harness.errors import PeerError
 from harness.runtime.docker import DockerDeployment, DockerRuntime
 from harness.spec.loader import load_topology
-from tests.conftest import ROOT, eventually, left_of
-from tests.integration.rig import break_it, mend_it, pid_of, step
+from tests.conftest import ROOT, eventually
+from tests.integration.rig import break_it, deployed, mend_it, pid_of, step, without_people
 
 TOPOLOGY = load_topology(ROOT / "topologies/active-passive.yaml")
 
@@ -24,15 +20,8 @@ TOPOLOGY = load_topology(ROOT / "topologies/active-passive.yaml")
 @pytest.fixture(scope="module")
 def platform(runtime: DockerRuntime, engine: docker.DockerClient) -> Iterator[DockerDeployment]:
     """Everything but the people."""
-    run_id = secrets.token_hex(3)
-    deployment = runtime.open(run_id, TOPOLOGY.name)
-    try:
-        context = NodeContext(run_id=run_id, subnet_prefix=deployment.subnet_prefix, secrets=generate_secrets())
-        deployment.start([spec for spec in plan(TOPOLOGY, context) if spec.name != "client"], lambda *_: None)
+    with deployed(runtime, engine, TOPOLOGY.name, without_people(TOPOLOGY)) as deployment:
         yield deployment
-    finally:
-        deployment.remove()
-    assert left_of(engine, run_id) == []
 
 
 def ready(platform: DockerDeployment, name: str) -> bool:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import itertools
 import re
-import secrets
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Literal, get_args, get_origin, get_type_hints
 
 import docker
 import pytest
 
 from harness.components import haproxy
-from harness.components.base import generate_secrets
 from harness.components.jupyterhub import LOAD_PORT, LOG_IN_PATH
 from harness.components.registry import plan
 from harness.core.products import LoadBalancer, Storage, Workbench
@@ -22,9 +21,9 @@ from harness.core.specs import ContainerSpec, NodeContext
 from harness.core.tls import SERVED_PATH
 from harness.core.topology import Topology
 from harness.runtime.docker import DockerDeployment, DockerRuntime
-from tests.conftest import eventually, left_of
+from tests.conftest import eventually
 from tests.integration.browsers import Browser, believed, persons, somebody_on
-from tests.integration.rig import break_it, mend_it
+from tests.integration.rig import break_it, deployed, mend_it, new_context
 
 NODES = ("workbench-0", "workbench-1")
 #: Nothing that ended is started again on the second one, and its homes give up. Both have the same server of homes.
@@ -74,31 +73,24 @@ print(told, time.monotonic() - began)
 
 @pytest.fixture(scope="module")
 def context() -> NodeContext:
-    """Completed by the deployment."""
-    return NodeContext(run_id=secrets.token_hex(3), subnet_prefix="", secrets=generate_secrets())
+    return new_context()
 
 
 @pytest.fixture(scope="module")
-def deployed(runtime: DockerRuntime, engine: docker.DockerClient, context: NodeContext) -> Iterator[DockerDeployment]:
-    deployment = runtime.open(context.run_id, TOPOLOGY.name)
-    try:
-        there = replace(context, subnet_prefix=deployment.subnet_prefix)
-        deployment.start(list(specs(there)), lambda spec, seconds: print(f"{spec.name} ready after {seconds:.1f} s"))
+def started(runtime: DockerRuntime, engine: docker.DockerClient, context: NodeContext) -> Iterator[DockerDeployment]:
+    with deployed(runtime, engine, TOPOLOGY.name, specs, context) as deployment:
         yield deployment
-    finally:
-        deployment.remove()
-    assert left_of(engine, context.run_id) == []
 
 
 @pytest.fixture
-def platform(deployed: DockerDeployment) -> DockerDeployment:
+def platform(started: DockerDeployment) -> DockerDeployment:
     """As it was at first, whatever the test before has done: every balancer believes in every node."""
     everybody = [*BALANCERS, "load-balancer-0", "load-balancer-1"]
     eventually(
-        lambda: all(server["status"] == "UP" for name in everybody for server in believed(deployed, name).values()),
+        lambda: all(server["status"] == "UP" for name in everybody for server in believed(started, name).values()),
         "all nodes are up",
     )
-    return deployed
+    return started
 
 
 def specs(context: NodeContext) -> Iterator[ContainerSpec]:
@@ -144,12 +136,12 @@ def test_by_a_cookie_everybody_stays_on_the_node_whose_name_it_bears(platform: D
         assert browser.cookies()["WORKBENCH_NODE"] == node
         # the nodes' own word on it: a hub logs each page that it made; one more for the newcomer's first
         expected = {name: 21 if name == node else 0 for name in NODES}
-        eventually(lambda who=browser.name, e=expected: visits(platform, who) == e, "they say so")  # type: ignore[misc]
+        eventually(partial(visited, platform, browser.name, expected), "they say so")
 
 
-def visits(platform: DockerDeployment, who: str) -> dict[str, int]:
-    """How often each hub says that it answered somebody."""
-    return {node: platform.log(node).count(f"{LOG_IN_PATH}?{who}=") for node in NODES}
+def visited(platform: DockerDeployment, who: str, expected: Mapping[str, int]) -> bool:
+    """Whether the hubs say that they answered somebody so often."""
+    return {node: platform.log(node).count(f"{LOG_IN_PATH}?{who}=") for node in NODES} == expected
 
 
 def test_by_a_table_everybody_stays_until_the_only_balancer_is_restarted(platform: DockerDeployment) -> None:
@@ -174,12 +166,16 @@ def test_by_a_table_everybody_stays_until_the_only_balancer_is_restarted(platfor
     assert [browser.cookies()["WORKBENCH_PERSON"] for browser in people] == numbers
 
 
+def knows(platform: DockerDeployment, balancer: str, number: str) -> bool:
+    return number in persons(platform, balancer)
+
+
 def test_a_pair_shares_its_table(platform: DockerDeployment) -> None:
     one, other = haproxy.names(replace(TOPOLOGY, load_balancer=PAIR))
     for node in NODES:
         browser = somebody_on(platform, one, node)
         number = browser.cookies()["WORKBENCH_PERSON"]
-        eventually(lambda n=number: n in persons(platform, other), "the other one has heard of them")  # type: ignore[misc]
+        eventually(partial(knows, platform, other, number), "the other one has heard of them")
         assert persons(platform, other)[number] == node
         again = Browser(platform, other, browser.name)
         assert again.ask(10, "-H", f"Cookie: WORKBENCH_PERSON={number}") == [("200", node)] * 10
@@ -219,6 +215,10 @@ def test_by_load_newcomers_go_where_the_processors_are_idle(platform: DockerDepl
 # -- what happens to people of a node that is down ---------------------------------------------------------------------
 
 
+def believed_dead(platform: DockerDeployment, balancer: str, node: str) -> bool:
+    return believed(platform, balancer)["workbench", node]["status"] == "DOWN"
+
+
 def test_without_redispatch_people_of_a_dead_node_wait_for_it(platform: DockerDeployment) -> None:
     other, dead = NODES
     waits = somebody_on(platform, "persistent", dead)
@@ -226,7 +226,7 @@ def test_without_redispatch_people_of_a_dead_node_wait_for_it(platform: DockerDe
     break_it(platform, "kill", dead)
     try:
         for balancer in ("by-cookie", "persistent"):
-            eventually(lambda b=balancer: believed(platform, b)["workbench", dead]["status"] == "DOWN", "it is down")  # type: ignore[misc]
+            eventually(partial(believed_dead, platform, balancer, dead), f"{dead} is down for {balancer}")
         # not before: whoever is waiting for the dead node when it is marked down is cut off without an answer
         assert moves.ask() == [("200", other)]
         assert waits.ask() == [("503", "")]

@@ -16,22 +16,22 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import docker
 import pytest
 
-from harness.components import ganesha, haproxy, member_probe, plan
-from harness.components.base import generate_secrets
+from harness.components import ganesha, haproxy, member_probe
 from harness.components.haproxy_config import MONITOR_PATH, MONITOR_PORT
 from harness.core.products import Database, LoadBalancer, Storage, Workbench
-from harness.core.specs import NodeContext
+from harness.core.specs import ContainerSpec, NodeContext
 from harness.core.topology import Topology
 from harness.core.words import Role
 from harness.run.targets import resolve
 from harness.runtime.base import ExecResult
 from harness.runtime.docker import DockerDeployment, DockerRuntime
-from tests.conftest import eventually, left_of
-from tests.integration.rig import break_it, mend_it, pid_of
+from tests.conftest import eventually
+from tests.integration.rig import break_it, deployed, mend_it, pid_of, without_people
 
 TOPOLOGY = Topology(
     name="pairs",
@@ -105,20 +105,15 @@ def _longest(moments: list[float]) -> float:
 @pytest.fixture(scope="module")
 def pairs(runtime: DockerRuntime, engine: docker.DockerClient) -> Iterator[DockerDeployment]:
     """Everything but the people; member 0 of the balancers is published, as `harness up` does it."""
-    run_id = secrets.token_hex(3)
-    deployment = runtime.open(run_id, TOPOLOGY.name)
-    try:
-        context = NodeContext(run_id=run_id, subnet_prefix=deployment.subnet_prefix, secrets=generate_secrets())
-        specs = [
-            replace(spec, publish=(haproxy.PORT,)) if spec.name == BALANCERS[0] else spec
-            for spec in plan(TOPOLOGY, context)
-            if spec.name != "client"
-        ]
-        deployment.start(specs, lambda *_: None)
+    with deployed(runtime, engine, TOPOLOGY.name, with_one_published) as deployment:
         yield deployment
-    finally:
-        deployment.remove()
-    assert left_of(engine, run_id) == []
+
+
+def with_one_published(context: NodeContext) -> list[ContainerSpec]:
+    return [
+        replace(spec, publish=(haproxy.PORT,)) if spec.name == BALANCERS[0] else spec
+        for spec in without_people(TOPOLOGY)(context)
+    ]
 
 
 def holders(pairs: DockerDeployment, role: Role) -> list[str]:
@@ -183,6 +178,27 @@ def watched(pairs: DockerDeployment) -> Iterator[Observed]:
     print(f"without a page for {observed.without_page_s:.2f} s, without a write for {observed.without_write_s:.2f} s")
 
 
+def taken_over(pairs: DockerDeployment, role: Role, lost: str) -> bool:
+    """The other one has the address; the lost one may take itself for the holder still."""
+    return other(lost) in holders(pairs, role)
+
+
+def moved(pairs: DockerDeployment, role: Role, lost: str) -> bool:
+    """The other one has the address, and it alone."""
+    return holders(pairs, role) == [other(lost)]
+
+
+def lose(pairs: DockerDeployment, role: Role, kind: str) -> Observed:
+    """The holder breaks, the other one takes the address and keeps it when the broken one is healed."""
+    lost = holder(pairs, role)
+    with watched(pairs) as observed:
+        break_it(pairs, kind, lost)
+        eventually(partial(taken_over, pairs, role, lost), "the other one takes the address", 5)
+    mend_it(pairs)
+    assert holder(pairs, role) == other(lost)
+    return observed
+
+
 def test_each_pair_has_one_holder_and_targets_find_it(pairs: DockerDeployment) -> None:
     for role, word in WORDS.items():
         target = f"{role.value}[{word}]"
@@ -206,20 +222,14 @@ def test_the_published_balancer_serves_whether_it_holds_the_address_or_not(pairs
 def test_the_other_balancer_takes_over_and_the_healed_one_comes_back_as_backup(
     pairs: DockerDeployment, kind: str
 ) -> None:
-    lost = holder(pairs, Role.LOAD_BALANCER)
-    with watched(pairs) as observed:
-        break_it(pairs, kind, lost)
-        eventually(lambda: other(lost) in holders(pairs, Role.LOAD_BALANCER), "the other one takes the address", 5)
-    mend_it(pairs)
-    assert holder(pairs, Role.LOAD_BALANCER) == other(lost)
-    assert observed.without_page_s < 3
+    assert lose(pairs, Role.LOAD_BALANCER, kind).without_page_s < 3
 
 
 def test_a_balancer_that_hangs_loses_the_address_and_one_of_both_has_it_afterwards(pairs: DockerDeployment) -> None:
     lost = holder(pairs, Role.LOAD_BALANCER)
     with watched(pairs) as observed:
         break_it(pairs, "pause", lost)
-        eventually(lambda: holders(pairs, Role.LOAD_BALANCER) == [other(lost)], "the other one takes the address", 5)
+        eventually(partial(moved, pairs, Role.LOAD_BALANCER, lost), "the other one takes the address", 5)
         mend_it(pairs)
         # awake, it takes itself for the holder, and the higher priority wins
         assert holder(pairs, Role.LOAD_BALANCER) == BALANCERS[0]
@@ -234,12 +244,16 @@ def test_a_machine_whose_haproxy_is_dead_or_hangs_gives_the_address_away(
     before = pid_of(engine, pairs, lost)
     with watched(pairs) as observed:
         break_it(pairs, kind, lost, options={"process": "haproxy", "workers": kind == "freeze"})
-        eventually(lambda: holders(pairs, Role.LOAD_BALANCER) == [other(lost)], "the other one has the address", 5)
+        eventually(partial(moved, pairs, Role.LOAD_BALANCER, lost), "the other one has the address", 5)
         assert pid_of(engine, pairs, lost) == before, "the machine itself goes on"
     mend_it(pairs)
     assert holder(pairs, Role.LOAD_BALANCER) == other(lost)
     # a hung one: twice 0.3 s until that is certain, beside the second until it is asked
     assert observed.without_page_s < (3 if kind == "crash" else 4)
+
+
+def ended(engine: docker.DockerClient, pairs: DockerDeployment, name: str) -> bool:
+    return pid_of(engine, pairs, name) == 0
 
 
 def test_without_keepalived_a_machine_ends_and_the_other_one_takes_over(
@@ -249,8 +263,8 @@ def test_without_keepalived_a_machine_ends_and_the_other_one_takes_over(
         lost = holder(pairs, role)
         with watched(pairs):
             break_it(pairs, "crash", lost, options={"process": "keepalived"})
-            eventually(lambda name=lost: pid_of(engine, pairs, name) == 0, "the machine has ended")  # type: ignore[misc]
-            eventually(lambda r=role, name=lost: holders(pairs, r) == [other(name)], "the other one")  # type: ignore[misc]
+            eventually(partial(ended, engine, pairs, lost), "the machine has ended")
+            eventually(partial(moved, pairs, role, lost), "the other one has the address")
         mend_it(pairs)
         assert holder(pairs, role) == other(lost)
 
@@ -259,7 +273,7 @@ def test_a_balancer_that_reaches_no_node_gives_the_address_to_the_one_that_does(
     lost = holder(pairs, Role.LOAD_BALANCER)
     with watched(pairs) as observed:
         break_it(pairs, "partition", lost, peers=[NODE], options={"direction": "both", "how": "drop"})
-        eventually(lambda: holders(pairs, Role.LOAD_BALANCER) == [other(lost)], "the other one has the address", 10)
+        eventually(partial(moved, pairs, Role.LOAD_BALANCER, lost), "the other one has the address", 10)
     mend_it(pairs)
     assert holder(pairs, Role.LOAD_BALANCER) == other(lost)
     assert observed.without_page_s < 8
@@ -284,13 +298,7 @@ def test_the_address_stays_where_neither_reaches_a_node(pairs: DockerDeployment)
 
 @pytest.mark.parametrize("kind", ["kill", "nfs_restart"])
 def test_the_other_server_takes_over_and_nothing_is_lost(pairs: DockerDeployment, kind: str) -> None:
-    lost = holder(pairs, Role.STORAGE)
-    with watched(pairs) as observed:
-        break_it(pairs, kind, lost)
-        eventually(lambda: other(lost) in holders(pairs, Role.STORAGE), "the other one takes the address", 5)
-    mend_it(pairs)
-    assert holder(pairs, Role.STORAGE) == other(lost)
-    assert observed.without_write_s < 5
+    assert lose(pairs, Role.STORAGE, kind).without_write_s < 5
 
 
 def test_an_address_that_comes_back_meets_nothing_of_the_connections_that_were_cut(pairs: DockerDeployment) -> None:
@@ -299,7 +307,7 @@ def test_an_address_that_comes_back_meets_nothing_of_the_connections_that_were_c
         lost = holder(pairs, Role.STORAGE)
         with watched(pairs) as observed:
             break_it(pairs, "isolate", lost)
-            eventually(lambda name=lost: other(name) in holders(pairs, Role.STORAGE), "it moves", 5)  # type: ignore[misc]
+            eventually(partial(taken_over, pairs, Role.STORAGE, lost), "it moves", 5)
         mend_it(pairs)
         assert observed.without_write_s < 4, "5 s is how long a client's kernel waits for a server that is silent"
 
@@ -310,7 +318,7 @@ def test_a_server_that_hangs_loses_the_address_and_is_started_anew(pairs: Docker
     before = pairs.execute(lost, which).output
     with watched(pairs) as observed:
         break_it(pairs, "nfs_hang", lost)
-        eventually(lambda: holders(pairs, Role.STORAGE) == [other(lost)], "the other one has the address", 5)
+        eventually(partial(moved, pairs, Role.STORAGE, lost), "the other one has the address", 5)
     mend_it(pairs)
     assert holder(pairs, Role.STORAGE) == other(lost)
     assert pairs.execute(lost, which).output not in ("", before)
@@ -328,7 +336,7 @@ def test_a_storage_machine_that_hung_knows_nothing_old_when_it_wakes(pairs: Dock
     before = pairs.execute(SERVERS[number], which).output
     with watched(pairs) as observed:
         break_it(pairs, "pause", SERVERS[number])
-        eventually(lambda: holders(pairs, Role.STORAGE) == [SERVERS[1 - number]], "the other one has the address", 5)
+        eventually(partial(moved, pairs, Role.STORAGE, SERVERS[number]), "the other one has the address", 5)
         mend_it(pairs)
         holder(pairs, Role.STORAGE)
     eventually(lambda: pairs.execute(SERVERS[number], which).output not in ("", before), "another server runs there")

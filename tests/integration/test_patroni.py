@@ -8,26 +8,24 @@ from __future__ import annotations
 
 import itertools
 import json
-import secrets
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import docker
 import pytest
 
 from harness.components import patroni, postgresql
-from harness.components.base import generate_secrets
 from harness.core.products import LoadBalancer, Patroni, Storage, Workbench
-from harness.core.specs import NodeContext
 from harness.core.topology import Topology
 from harness.errors import PeerError
 from harness.runtime.base import ExecResult
 from harness.runtime.docker import DockerDeployment, DockerRuntime
-from tests.conftest import eventually, left_of
-from tests.integration.rig import break_it, mend_it, step
+from tests.conftest import eventually
+from tests.integration.rig import break_it, deployed, mend_it, step
 
 DATABASE = Patroni()
 TOPOLOGY = Topology(
@@ -81,17 +79,9 @@ class Observed:
 
 @pytest.fixture(scope="module")
 def cluster(runtime: DockerRuntime, engine: docker.DockerClient) -> Iterator[DockerDeployment]:
-    run_id = secrets.token_hex(3)
-    deployment = runtime.open(run_id, TOPOLOGY.name)
-    try:
-        context = NodeContext(run_id=run_id, subnet_prefix=deployment.subnet_prefix, secrets=generate_secrets())
-        started = time.monotonic()
-        deployment.start(patroni.containers(TOPOLOGY, context), lambda spec, _: None)
-        print(f"the cluster is ready after {time.monotonic() - started:.1f} s")
+    containers = partial(patroni.containers, TOPOLOGY)
+    with deployed(runtime, engine, TOPOLOGY.name, containers) as deployment:
         yield deployment
-    finally:
-        deployment.remove()
-    assert left_of(engine, run_id) == []
 
 
 def primaries(cluster: DockerDeployment, among: tuple[str, ...] = SERVERS) -> list[str]:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import docker
 import pytest
 
-from harness.components.base import generate_secrets
 from harness.components.haproxy_config import STATISTICS_PORT
 from harness.components.jupyterhub import ACTIVE_PROBE
-from harness.components.registry import plan
-from harness.core.specs import NodeContext
 from harness.load.balancer_watch import read_statistics
 from harness.runtime.docker import DockerDeployment, DockerRuntime
 from harness.spec.loader import load_topology
-from tests.conftest import ROOT, eventually, left_of
-from tests.integration.rig import break_it, mend_it
+from tests.conftest import ROOT, eventually
+from tests.integration.rig import break_it, deployed, mend_it, without_people
 
 TOPOLOGY = load_topology(ROOT / "topologies/active-passive.yaml")
 NODES = ("workbench-0", "workbench-1")
@@ -26,16 +22,8 @@ NODES = ("workbench-0", "workbench-1")
 
 @pytest.fixture(scope="module")
 def platform(runtime: DockerRuntime, engine: docker.DockerClient) -> Iterator[DockerDeployment]:
-    run_id = secrets.token_hex(3)
-    deployment = runtime.open(run_id, TOPOLOGY.name)
-    try:
-        context = NodeContext(run_id=run_id, subnet_prefix=deployment.subnet_prefix, secrets=generate_secrets())
-        specs = [spec for spec in plan(TOPOLOGY, context) if spec.name != "client"]
-        deployment.start(specs, lambda spec, seconds: print(f"{spec.name} ready after {seconds:.1f} s"))
+    with deployed(runtime, engine, TOPOLOGY.name, without_people(TOPOLOGY)) as deployment:
         yield deployment
-    finally:
-        deployment.remove()
-    assert left_of(engine, run_id) == []
 
 
 def active(platform: DockerDeployment) -> list[str]:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 from dataclasses import replace
 
 import docker
 import pytest
 
-from harness.components.base import generate_secrets
 from harness.components.jupyterhub import ACTIVE_PROBE, STANDBY
-from harness.components.registry import plan
-from harness.core.specs import NodeContext
 from harness.runtime.docker import DockerDeployment, DockerRuntime
 from harness.spec.loader import load_topology
-from tests.conftest import ROOT, eventually, left_of
-from tests.integration.rig import break_it
+from tests.conftest import ROOT, eventually
+from tests.integration.rig import break_it, deployed, without_people
 
 CATALOGUE = load_topology(ROOT / "topologies/single-dr.yaml")
 TOPOLOGY = replace(CATALOGUE, workbench=replace(CATALOGUE.workbench, snapshot_every_s=2))
@@ -26,18 +22,10 @@ HUB = "/srv/hub/jupyterhub.sqlite"
 
 @pytest.fixture(scope="module")
 def platform(runtime: DockerRuntime, engine: docker.DockerClient) -> Iterator[DockerDeployment]:
-    run_id = secrets.token_hex(3)
-    deployment = runtime.open(run_id, TOPOLOGY.name)
-    try:
-        context = NodeContext(run_id=run_id, subnet_prefix=deployment.subnet_prefix, secrets=generate_secrets())
-        specs = [spec for spec in plan(TOPOLOGY, context) if spec.name != "client"]
-        deployment.start(specs, lambda spec, seconds: print(f"{spec.name} ready after {seconds:.1f} s"))
+    with deployed(runtime, engine, TOPOLOGY.name, without_people(TOPOLOGY)) as deployment:
         yield deployment
-    finally:
         for name in (NODE, STANDBY):
             print(deployment.log(name))
-        deployment.remove()
-    assert left_of(engine, run_id) == []
 
 
 def run(platform: DockerDeployment, name: str, *argv: str) -> str:
