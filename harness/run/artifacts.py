@@ -6,7 +6,6 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import astuple
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
@@ -27,6 +26,7 @@ from harness.core.rows import (
     SavedValue,
     columns,
     split_checked,
+    values_of,
 )
 from harness.core.topology import Topology
 from harness.errors import RecordError, UsageError
@@ -106,7 +106,8 @@ class RunFolder:
 
     def write_saved(self, values: list[SavedValue]) -> str:
         """Keep what the reader found; returns the file's SHA-256."""
-        rows = [(seq, *astuple(value)) for seq, value in enumerate(values)]
+        of = values_of(SavedValue)
+        rows = [(seq, *of(value)) for seq, value in enumerate(values)]
         frame = pd.DataFrame(rows, columns=columns(SavedValue)).astype(_dtypes(SavedValue))
         return self._write_parquet("saved", frame)
 
