@@ -6,7 +6,7 @@ Each line of a `SpecError` reads `FILE:LINE: what was found, what was expected[,
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,9 @@ from harness.spec.targets import misfit, parse_target, read_target
 from harness.spec.validate import validate, validate_part
 
 __all__ = ["check_pair", "check_promises", "load_experiment", "load_topology", "why_not_applicable"]
+
+#: Where in the file, and what.
+Mistake = tuple[Loc, str]
 
 
 def load_topology(path: Path) -> Topology:
@@ -61,10 +64,10 @@ def check_pair(
 
     Raises `SpecError` with the lines of the experiment's file.
     """
-    document = _for_lines(experiment_path)
+    noted: list[Mistake] = []
     for index, link in enumerate(experiment.links):
         if mistake := topology.why_no_link(link):
-            document.add(("links", index), f"links[{index}] can't be put into {topology_path}: {mistake}")
+            noted.append((("links", index), f"links[{index}] can't be put into {topology_path}: {mistake}"))
     topology = topology.with_links(experiment.links)
     for index, fault in enumerate(experiment.faults):
         mistakes = {
@@ -72,13 +75,10 @@ def check_pair(
             for key, text in (("target", fault.target), ("peer", fault.peer))
             if text and (mistake := misfit(parse_target(text), topology, topology_path))
         }
-        for key, mistake in mistakes.items():
-            document.add(("faults", index, key), mistake)
+        noted += [(("faults", index, key), mistake) for key, mistake in mistakes.items()]
         if not mistakes and (refusal := rules[fault.fault].refusal(topology, fault)):
-            document.add(("faults", index, "fault"), f"faults[{index}] can't be done to {topology_path}: {refusal}")
-    if not document.problems:
-        _check_blast_radius(document, topology, experiment, topology_path)
-    document.raise_problems()
+            noted.append((("faults", index, "fault"), f"faults[{index}] can't be done to {topology_path}: {refusal}"))
+    _raise(experiment_path, noted or list(_too_many_at_once(topology, experiment, topology_path)))
 
 
 def why_not_applicable(topology: Topology, experiment: Experiment, rules: Mapping[str, FaultRules]) -> str:
@@ -99,38 +99,45 @@ def why_not_applicable(topology: Topology, experiment: Experiment, rules: Mappin
 def check_promises(topology: Topology, path: Path, experiments: Collection[str]) -> None:
     """Whether each promise is about one of `experiments`, and each known-broken one is a promise. Raises `SpecError`
     with the lines of the topology's file."""
-    document = _for_lines(path)
     known = sorted(experiments)
+    _raise(path, [*_unknown_promises(topology, known), *_mistaken_known_broken(topology, known)])
+
+
+def _unknown_promises(topology: Topology, known: Sequence[str]) -> Iterator[Mistake]:
     for name in topology.promises:
-        if name not in experiments:
+        if name not in known:
             text = f"promise for the unknown experiment {name}, expected {listed(known) if known else 'none'}"
-            document.add(("promises", name), text + did_you_mean(name, known))
-    _check_known_broken(document, topology, known)
-    document.raise_problems()
+            yield ("promises", name), text + did_you_mean(name, known)
 
 
-def _check_known_broken(document: Document, topology: Topology, known: Sequence[str]) -> None:
+def _mistaken_known_broken(topology: Topology, known: Sequence[str]) -> Iterator[Mistake]:
     """What is known to be broken is what people believe: it needs a promise, and a reason."""
     for name, why in topology.known_broken.items():
         here, what = ("known_broken", name), f"known_broken.{name}"
         if name not in known:
-            text = f"{what} is about an unknown experiment, expected {listed(known)}"
-            document.add(here, text + did_you_mean(name, known))
+            yield here, f"{what} is about an unknown experiment, expected {listed(known)}" + did_you_mean(name, known)
         elif name not in topology.promises:
             text = f"{what} without promises.{name}, expected a promise in this file: it says what people believe; "
-            document.add(here, text + f"add it, or leave {what} out{did_you_mean(name, sorted(topology.promises))}")
+            yield here, text + f"add it, or leave {what} out{did_you_mean(name, sorted(topology.promises))}"
         if not why.strip():
-            document.add(here, f"{what} is empty, expected why the promise does not hold")
+            yield here, f"{what} is empty, expected why the promise does not hold"
 
 
-def _for_lines(path: Path) -> Document:
-    """The file again, for its lines; one that is not YAML (a Python experiment) has all its mistakes on line 1."""
+def _raise(path: Path, mistakes: Sequence[Mistake]) -> None:
+    """Raises `SpecError` with the mistakes and their lines, if there are any.
+
+    The file is read again for the lines; one that is not YAML (a Python experiment) has all its mistakes on line 1.
+    """
+    if not mistakes:
+        return
     try:
         document = read(path)
     except SpecError:
-        return Document(str(path))
+        document = Document(str(path))
     document.problems.clear()  # they were reported when it was loaded
-    return document
+    for loc, text in mistakes:
+        document.add(loc, text)
+    document.raise_problems()
 
 
 def _check_faults(document: Document, rules: Mapping[str, FaultRules]) -> list[dict[str, Any]]:
@@ -200,16 +207,14 @@ def _check_growth(document: Document) -> None:
         )
 
 
-def _check_blast_radius(document: Document, topology: Topology, experiment: Experiment, topology_path: Path) -> None:
+def _too_many_at_once(topology: Topology, experiment: Experiment, topology_path: Path) -> Iterator[Mistake]:
     """More targets at one time than the experiment admits, as far as the files tell."""
     for index, fault in enumerate(experiment.faults):
         hit = sum(_hit(topology, other) for other in experiment.faults if other.at_s <= fault.at_s < _end_s(other))
         if hit > experiment.blast_radius:
-            document.add(
-                ("faults", index, "target"),
-                f"with faults[{index}] up to {hit} containers of {topology_path} are hit at the same time, expected at "
-                f"most {experiment.blast_radius}: say blast_radius: {hit} if that is meant",
-            )
+            text = f"with faults[{index}] up to {hit} containers of {topology_path} are hit at the same time, expected "
+            text += f"at most {experiment.blast_radius}: say blast_radius: {hit} if that is meant"
+            yield ("faults", index, "target"), text
 
 
 def _hit(topology: Topology, fault: Fault) -> int:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from pydantic import TypeAdapter
-
 from harness.core.experiment import Experiment
 from harness.core.topology import Topology
 from harness.spec.document import parse, to_yaml
-from harness.spec.validate import validate
+from harness.spec.validate import adapter, validate
 
 __all__ = ["dump_resolved", "load_resolved"]
 
@@ -29,7 +27,7 @@ def dump_resolved(topology: Topology, experiment: Experiment) -> str:
     """Both as YAML: fields in the model's order, what is said of experiments sorted by their names, so that equal specs
     are equal text."""
     resolved = _Resolved(topology=topology, experiment=experiment)
-    data: dict[str, Any] = TypeAdapter(_Resolved).dump_python(resolved, mode="json", by_alias=True)
+    data: dict[str, Any] = adapter(_Resolved).dump_python(resolved, mode="json", by_alias=True)
     for key in ("promises", "known_broken"):
         data["topology"][key] = dict(sorted(data["topology"][key].items()))
     return to_yaml(data)

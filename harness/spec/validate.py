@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from functools import cache
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -24,7 +25,7 @@ from harness.spec.schema import (
     words,
 )
 
-__all__ = ["validate", "validate_part"]
+__all__ = ["adapter", "validate", "validate_part"]
 
 T = TypeVar("T")
 
@@ -40,14 +41,22 @@ def validate(model: type[T], document: Document, *, own_keys: Iterable[str] = ()
         for key in sorted(hidden & data.keys()):
             document.add((key,), f"unknown key {key}, expected none: it follows from the file's name")
         data = {key: value for key, value in data.items() if key not in hidden}
+    hashable: Any = model  # mypy does not see that a class is
     try:
         # As JSON, because strict is then what a person expects of a file: a whole number will do for a number and a
         # word for an enum member, but no boolean for a number and no text for either.
-        return TypeAdapter(model).validate_json(json.dumps(data), strict=True)
+        checked: T = adapter(hashable).validate_json(json.dumps(data), strict=True)
     except ValidationError as error:
         for detail in error.errors(include_url=False, include_context=False):
             _explain(model, document, detail, hidden)
         return None
+    return checked
+
+
+@cache
+def adapter(model: Any) -> TypeAdapter[Any]:
+    """pydantic's view of a model. Made once: it takes longer than the reading of a file."""
+    return TypeAdapter(model)
 
 
 def validate_part(model: type[T], document: Document, at: Loc, data: Any) -> T | None:
