@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from functools import cache
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from harness.analysis.availability import SessionState
 from harness.analysis.measures import DEFINITIONS, Measures
@@ -20,24 +22,8 @@ def render_html(measures: Measures) -> str:
     from harness.report import charts  # noqa: PLC0415 - Bokeh takes most of a second to import
 
     drawn = charts.timeline(measures)
-    environment = Environment(
-        loader=PackageLoader("harness.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        percent=words.percent,
-        seconds=words.seconds,
-        milliseconds=words.milliseconds,
-        bounds=words.bounds,
-        places=words.places,
-        recovered=words.recovered,
-        judged=words.judged,
-    )
     worst_first = sorted(measures.sessions, key=lambda row: (-row.outcome.severity, row.user, row.session))
-    return environment.get_template("report.html.j2").render(
+    return _template().render(
         m=measures,
         title=words.title(measures),
         sentence=words.plain_sentence(measures),
@@ -65,6 +51,28 @@ def render_html(measures: Measures) -> str:
         script=drawn[0] if drawn else "",
         element=drawn[1] if drawn else "",
     )
+
+
+@cache
+def _template() -> Template:
+    """Compiled once: that takes longer than filling it in."""
+    environment = Environment(
+        loader=PackageLoader("harness.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        percent=words.percent,
+        seconds=words.seconds,
+        milliseconds=words.milliseconds,
+        bounds=words.bounds,
+        places=words.places,
+        recovered=words.recovered,
+        judged=words.judged,
+    )
+    return environment.get_template("report.html.j2")
 
 
 def _seen(measures: Measures, state: SessionState) -> bool:
