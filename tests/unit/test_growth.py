@@ -20,7 +20,6 @@ from harness.core.history import EventKind, read_history
 from harness.core.topology import Topology
 from harness.core.verdict import Outcome, Verdict
 from harness.errors import RunInterrupted
-from harness.faults.registry import RULES
 from harness.report import words
 from harness.report.html import render_html
 from harness.report.junit import render_junit
@@ -29,9 +28,9 @@ from harness.run.choice import Chosen, that_fit
 from harness.run.experiment import run_suite
 from harness.run.suite import SuiteEntry
 from harness.runtime.fake import Behaviour, FakeRuntime
-from harness.spec.loader import load_experiment, load_topology
+from harness.spec.loader import load_topology
 from tests.unit.analysis_runs import NUMBERS, fault_events, grid_probes, history, ns, op, probe, record
-from tests.unit.test_pipeline import NO_TAKEOVER, ROOT, Recorder, Toothless
+from tests.unit.fake_runs import NO_TAKEOVER, ROOT, Recorder, Toothless, experiment
 
 Run = Callable[..., SuiteEntry]
 
@@ -39,7 +38,7 @@ Run = Callable[..., SuiteEntry]
 def run_on(
     results: Path,
     behaviour: Behaviour | None,
-    experiment: Experiment,
+    what: Experiment,
     *,
     on: Topology | None = None,
     watcher: Recorder | None = None,
@@ -48,7 +47,7 @@ def run_on(
     (entry,) = run_suite(
         runtime=FakeRuntime(clock, topology, behaviour),
         topology=topology,
-        experiments=[experiment],
+        experiments=[what],
         results=results,
         watcher=watcher or Recorder(),
         seed=7,
@@ -59,7 +58,7 @@ def run_on(
 
 @pytest.fixture(scope="module")
 def n_minus_one() -> Experiment:
-    return load_experiment(ROOT / "experiments/n-minus-one.yaml", RULES)
+    return experiment("n-minus-one")
 
 
 @pytest.fixture(scope="module")
@@ -74,12 +73,7 @@ def growing(n_minus_one: Experiment) -> Experiment:
 
 
 @pytest.fixture
-def topology() -> Topology:
-    return load_topology(ROOT / "topologies/active-passive.yaml")
-
-
-@pytest.fixture
-def run(tmp_path: Path, growing: Experiment) -> Run:
+def run(tmp_path: Path, growing: Experiment, undrawn: None) -> Run:
     def go(behaviour: Behaviour | None = None, *, what: Experiment = growing, **more: Any) -> SuiteEntry:
         return run_on(tmp_path, behaviour, what, **more)
 
@@ -237,6 +231,7 @@ def test_people_who_are_overloaded_on_purpose_abort_nothing(run: Run, growing: E
     assert measures.verdict.outcome is Outcome.PASS, measures.verdict.reasons
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_next_experiment_gets_a_fresh_platform(tmp_path: Path, topology: Topology, growing: Experiment) -> None:
     clock = FakeClock()
     runtime = FakeRuntime(clock, topology)

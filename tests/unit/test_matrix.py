@@ -28,9 +28,8 @@ from harness.runtime.base import Progress
 from harness.runtime.fake import Behaviour, FakeDeployment, FakeRuntime
 from harness.spec import Catalog
 from tests.unit.analysis_runs import PROMISE, twelve_users
-from tests.unit.test_pipeline import Recorder
+from tests.unit.fake_runs import ROOT, Recorder
 
-ROOT = Path(__file__).resolve().parents[2]
 RIGHT = (ROOT / "topologies/active-passive.yaml").read_text()
 WRONG = RIGHT.replace("takeover: automatic", "takeover: first-holder")
 KNOWN = "known_broken:\n  node-kill: the standby may never take the lock\n"
@@ -70,7 +69,7 @@ Go = Callable[..., tuple[Matrix, Runtimes]]
 
 
 @pytest.fixture
-def go(catalog: Catalog, tmp_path: Path) -> Go:
+def go(catalog: Catalog, tmp_path: Path, undrawn: None) -> Go:
     def run(
         topologies: str, experiments: str, behaviour: Behaviour | None = None, **more: Any
     ) -> tuple[Matrix, Runtimes]:

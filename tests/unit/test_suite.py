@@ -25,25 +25,14 @@ from harness.run.choice import choose
 from harness.run.experiment import run_suite
 from harness.run.suite import STANDARD_SUITE, SuiteEntry, chosen_experiments, overall, write_suite
 from harness.runtime.fake import Behaviour, FakeRuntime
-from harness.spec import Catalog, load_experiment, load_topology
-from tests.unit.test_pipeline import Recorder
+from harness.spec import Catalog
+from tests.unit.fake_runs import ROOT, Recorder
 
-ROOT = Path(__file__).resolve().parents[2]
 Suite = Callable[..., tuple[list[SuiteEntry], FakeRuntime]]
 
 
 @pytest.fixture
-def topology() -> Topology:
-    return load_topology(ROOT / "topologies/active-passive.yaml")
-
-
-@pytest.fixture
-def node_kill() -> Experiment:
-    return load_experiment(ROOT / "experiments/node-kill.yaml", RULES)
-
-
-@pytest.fixture
-def suite(tmp_path: Path, topology: Topology) -> Suite:
+def suite(tmp_path: Path, topology: Topology, undrawn: None) -> Suite:
     def go(
         experiments: Sequence[Experiment], behaviour: Behaviour | None = None
     ) -> tuple[list[SuiteEntry], FakeRuntime]:
