@@ -58,3 +58,9 @@ def drawn_run(tmp_path: Path, topology: Topology, node_kill: Experiment) -> Run:
 def run(drawn_run: Run, undrawn: None) -> Run:
     """Carries out a run whose page has no charts."""
     return drawn_run
+
+
+@pytest.fixture
+def short_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of a test are named without their folder, in messages too."""
+    monkeypatch.chdir(tmp_path)

@@ -15,7 +15,7 @@ from harness.faults.kinds.clocks import ClockSkew
 from harness.faults.rehearsal import RehearsalHost
 from harness.run.plan import clock_roles
 from harness.runtime.images import context_files
-from tests.unit.test_components import CONTEXT, TOPOLOGY
+from tests.unit.pair import CONTEXT, TOPOLOGY
 
 KILL = Fault(fault="kill", target="workbench[active]", at_s=5, hold_s=20)
 SKEW = Fault(fault="clock_skew", target="database[0]", options={"offset_s": 60}, at_s=5, hold_s=20)

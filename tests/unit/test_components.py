@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import pytest
 
 from harness.components import (
     SECRETS,
     database_readback,
     databases,
     generate_secrets,
-    haproxy,
     images,
-    jupyterhub,
     members,
     plan,
     postgresql,
@@ -33,23 +27,10 @@ from harness.components.base import (
 )
 from harness.components.registry import COMPONENTS, MEMBER_PROBES, READBACKS
 from harness.core.products import Database, LoadBalancer, Patroni, Storage, Workbench
-from harness.core.specs import ContainerSpec, Mount, NodeContext
-from harness.core.topology import Link, Topology
+from harness.core.specs import Mount
+from harness.core.topology import Link
 from harness.core.words import Role
-
-TOPOLOGY = Topology(
-    name="pair",
-    description="two nodes",
-    load_balancer=LoadBalancer(),
-    workbench=Workbench(),
-    database=Database(),
-    storage=Storage(),
-)
-CONTEXT = NodeContext(run_id="r1", subnet_prefix="10.71.4", secrets={name: f"value-of-{name}" for name in SECRETS})
-
-
-def planned(topology: Topology = TOPOLOGY) -> Mapping[str, ContainerSpec]:
-    return {spec.name: spec for spec in plan(topology, CONTEXT)}
+from tests.unit.pair import CONTEXT, TOPOLOGY, planned
 
 
 def test_plan_lists_every_container_after_those_it_depends_on() -> None:
@@ -138,164 +119,6 @@ def test_each_container_gets_only_the_secrets_that_it_uses() -> None:
         "load-balancer": [],
         "client": ["DATABASE_URL"],
     }
-
-
-# -- haproxy -------------------------------------------------------------------------------------------------------
-
-
-def test_haproxy_config_is_rendered_from_the_role() -> None:
-    balancer = LoadBalancer(check_interval_s=0.25, check_timeout_s=1.5, check_fall=4, check_rise=3)
-    text = planned(replace(TOPOLOGY, load_balancer=balancer))["load-balancer"].files[haproxy.CONFIG_PATH]
-    lines = [line.strip() for line in text.splitlines()]
-    assert "default-server inter 250ms rise 3 fall 4 on-marked-down shutdown-sessions" in lines
-    assert "timeout check 1500ms" in lines
-    assert [line for line in lines if line.startswith("server ")] == [
-        "server workbench-0 10.71.4.11:8000 check port 8002 cookie workbench-0",
-        "server workbench-1 10.71.4.12:8000 check port 8002 cookie workbench-1",
-    ]
-    for line in (
-        "bind :80",
-        "option httpchk GET /active",
-        "option redispatch 1",
-        "http-response set-header X-Workbench-Node %s",
-        "timeout tunnel 1h",
-        "log stdout format raw local0",
-        "stats socket /run/haproxy/admin.sock mode 600 level admin",
-    ):
-        assert line in lines
-    assert text.endswith("workbench-1\n"), "HAProxy refuses a last line without its end"
-
-
-@pytest.mark.parametrize("changes", [{}, {"tls": True}, {"nodes": 2, "vip": True}])
-def test_the_statistics_are_read_only_and_answer_nothing_else(changes: Mapping[str, Any]) -> None:
-    topology = replace(TOPOLOGY, load_balancer=LoadBalancer(**changes))
-    for name in haproxy.names(topology):
-        text = planned(topology)[name].files[haproxy.CONFIG_PATH]
-        statistics, _, _ = text.partition("frontend statistics\n")[2].partition("\n\n")
-        assert [line.strip() for line in statistics.splitlines()] == [
-            "bind :8404",
-            "timeout client 5s",
-            "http-request set-log-level silent",
-            "http-request deny unless METH_GET { path /statistics;csv }",
-            "stats enable",
-            "stats uri /statistics",
-        ]
-        assert "no log" not in text, "HAProxy warns about it beside `option httplog`"
-
-
-def test_the_balancer_knows_the_fixed_addresses_of_all_nodes() -> None:
-    spec = planned(replace(TOPOLOGY, workbench=Workbench(nodes=3)))["load-balancer"]
-    text = spec.files["/etc/haproxy/haproxy.cfg"]
-    assert re.findall(r"server (\S+) (\S+)", text)[-3:] == [
-        ("workbench-0", "10.71.4.11:8000"),
-        ("workbench-1", "10.71.4.12:8000"),
-        ("workbench-2", "10.71.4.13:8000"),
-    ]
-    assert spec.depends_on == (), "it waits for its nodes by itself"
-
-
-# -- jupyterhub ----------------------------------------------------------------------------------------------------
-
-
-def test_a_node_gets_its_contract() -> None:
-    workbench = Workbench(takeover="first-holder", standby_poll_s=0.25, session_start="cold", homes_client="fuse")
-    spec = planned(replace(TOPOLOGY, workbench=workbench))["workbench-1"]
-    assert spec.environment == {
-        "NODE_NAME": "workbench-1",
-        "HUB_MODE": "active-passive",
-        "TAKEOVER": "first-holder",
-        "PEERS": "10.71.4.11",
-        "STANDBY_POLL_S": "0.25",
-        "LEASE_TTL_S": "3.0",
-        "DB_KEEPALIVES_IDLE_S": "2",
-        "DB_KEEPALIVES_INTERVAL_S": "1",
-        "DB_KEEPALIVES_COUNT": "3",
-        "DB_TCP_USER_TIMEOUT_MS": "3000",
-        "SESSION_START": "cold",
-        "HOMES_SERVER": "storage:/export",
-        "HOMES_CLIENT": "fuse",
-        "SUPERVISED": "yes",
-        "HUB_START": "prewarmed",
-    }
-    assert spec.secrets["HUB_DB_URL"] == "postgresql://hub:value-of-DB_PASSWORD@database:5432/hub"
-    assert spec.capabilities == ("SYS_ADMIN",)
-    assert spec.devices == ("/dev/fuse",)
-    assert spec.security_options == ("apparmor=unconfined", "seccomp=unconfined")
-    assert spec.depends_on == (), "it waits for database and storage by itself"
-
-
-def test_nodes_differ_in_name_address_and_whom_they_ask_only() -> None:
-    first, second = (planned()[name] for name in jupyterhub.names(TOPOLOGY))
-    assert (first.environment["PEERS"], second.environment["PEERS"]) == ("10.71.4.12", "10.71.4.11")
-    environment = {**second.environment, "NODE_NAME": first.name, "PEERS": first.environment["PEERS"]}
-    assert replace(second, name=first.name, host_number=first.host_number, environment=environment) == first
-
-
-def test_the_active_probe_asks_the_page_that_the_balancer_checks() -> None:
-    argv = jupyterhub.ACTIVE_PROBE
-    assert argv[0] == "python3"
-    assert "'http://127.0.0.1:8002/active'" in argv[-1]
-
-
-@pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1)])
-def test_the_active_probe_exits_0_for_a_200_only(status: int, code: int) -> None:
-    server = (
-        "import http.server, subprocess, sys, threading\n"
-        "class H(http.server.BaseHTTPRequestHandler):\n"
-        f"    def do_GET(self): self.send_response({status}); self.end_headers()\n"
-        "    def log_message(self, *a): pass\n"
-        "s = http.server.HTTPServer(('127.0.0.1', 0), H)\n"
-        "threading.Thread(target=s.serve_forever, daemon=True).start()\n"
-        "sys.exit(subprocess.run([sys.executable, *[a.replace(':8002', f':{s.server_port}') for a in sys.argv[2:]]],\n"
-        "                        stderr=subprocess.DEVNULL).returncode)\n"
-    )
-    assert subprocess.run(["python3", "-c", server, *jupyterhub.ACTIVE_PROBE], check=False).returncode == code
-
-
-DR = Topology(
-    name="dr",
-    description="a node and a machine in reserve",
-    workbench=Workbench(nodes=1, mode="single", snapshot_every_s=20, standby="cold"),
-)
-
-
-def test_a_node_with_snapshots_has_a_backup_disk_and_shares_it_with_the_standby() -> None:
-    specs = planned(DR)
-    assert list(specs) == ["workbench-0", "workbench-standby", "client"]
-    for name in ("workbench-0", "workbench-standby"):
-        assert specs[name].mounts == (Mount(volume="backup", path="/backup"),)
-        assert specs[name].environment["SNAPSHOT_EVERY_S"] == "20"
-    alone = planned(replace(DR, workbench=replace(DR.workbench, standby="none")))
-    assert list(alone) == ["workbench-0", "client"]
-    assert alone["workbench-0"].mounts
-    without = planned(replace(DR, workbench=Workbench(nodes=1, mode="single")))["workbench-0"]
-    assert without.mounts == ()
-    assert "SNAPSHOT_EVERY_S" not in without.environment
-
-
-def test_the_cold_standby_is_no_member_of_the_role() -> None:
-    assert members(DR, Role.WORKBENCH) == ("workbench-0",)
-    assert readback(DR)[0] == ("workbench-0",)
-    standby = planned(DR)["workbench-standby"]
-    assert standby.role not in list(Role)
-    hosts = [
-        spec.host_number
-        for spec in (*planned(DR).values(), *planned(replace(TOPOLOGY, workbench=Workbench(nodes=9))).values())
-    ]
-    assert standby.host_number == 10
-    assert hosts.count(10) == 1
-
-
-def test_the_cold_standby_could_take_the_nodes_place_and_starts_nothing() -> None:
-    """What it is told is the node's own, so that log-ins survive; only its name is not."""
-    node, standby = (planned(DR)[name] for name in ("workbench-0", "workbench-standby"))
-    assert standby.command == ("standby",)
-    assert standby.secrets == node.secrets
-    assert standby.environment == {**node.environment, "NODE_NAME": "workbench-standby"}
-    assert standby.image == node.image
-    assert standby.depends_on == ()
-    assert standby.ready is not None
-    assert standby.ready.argv == ("/usr/local/bin/standby-ready",)
 
 
 # -- postgresql ----------------------------------------------------------------------------------------------------

@@ -1,18 +1,15 @@
-"""Pacing, ladder, bookkeeping and classification of the load client, and its HTTP side against a loopback server."""
+"""Pacing, bookkeeping and classification of the load client, and the whole client against a platform that is down."""
 
 from __future__ import annotations
 
 import csv
 import errno
-import http.server
 import json
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
 
 import gevent
 import pytest
@@ -21,15 +18,12 @@ import requests
 from harness.core.clock import NS_PER_S
 from harness.core.entrances import Entrance
 from harness.core.rows import BalancerView, DatabaseWrite, Operation, ProbeSample, split_checked
-from harness.core.words import Capability
 from harness.load.bookkeeping import CapabilityState, Ledger
 from harness.load.deadlines import classify, deadline
-from harness.load.failures import CellFailed, DeadlineMissed, KernelGone, NotLoggedIn, Refused, StartFailed, describe
-from harness.load.jupyterhub import JupyterHubClient, ServerState
-from harness.load.ladder import PATIENT_ROUNDS, Finding, Rung, Step, climb, next_rung
+from harness.load.failures import CellFailed, DeadlineMissed, Refused, describe
+from harness.load.jupyterhub import JupyterHubClient
 from harness.load.pacing import Grid
 from harness.load.people import People, Plan
-from harness.load.session import Session
 from harness.load.starts import Account, held_by_the_platform, take
 
 # -- pacing --------------------------------------------------------------------------------------------------------
@@ -52,76 +46,6 @@ def test_grid_never_catches_up_in_a_burst(now: int, expected: int) -> None:
 def test_grid_needs_a_period() -> None:
     with pytest.raises(ValueError, match="period_ns is 0"):
         Grid(0, 0)
-
-
-# -- ladder --------------------------------------------------------------------------------------------------------
-
-F, R = Finding, Rung
-WEBSOCKET_FAILED = Step(R.WEBSOCKET, F.FAILED)
-NOT_ENTERED = Step(R.OAUTH, F.FAILED)
-NOT_FOUND = Step(R.FIND_KERNEL, F.FAILED)
-UNREACHABLE = [WEBSOCKET_FAILED, NOT_ENTERED, NOT_FOUND]
-
-
-@pytest.mark.parametrize(
-    ("steps", "rounds", "expected"),
-    [
-        ([], 0, R.WEBSOCKET),
-        ([Step(R.WEBSOCKET, F.WORKS)], 0, None),
-        ([WEBSOCKET_FAILED], 0, R.OAUTH),
-        ([WEBSOCKET_FAILED, NOT_ENTERED], 0, R.FIND_KERNEL),
-        ([WEBSOCKET_FAILED, Step(R.OAUTH, F.ENTERED)], 0, R.WEBSOCKET),
-        ([WEBSOCKET_FAILED, Step(R.OAUTH, F.ENTERED), WEBSOCKET_FAILED], 0, R.FIND_KERNEL),
-        ([WEBSOCKET_FAILED, NOT_ENTERED, Step(R.FIND_KERNEL, F.KERNEL_ALIVE)], 9, None),
-        ([WEBSOCKET_FAILED, NOT_ENTERED, Step(R.FIND_KERNEL, F.KERNEL_GONE)], 0, R.RESPAWN),
-        (UNREACHABLE, 0, R.LOG_IN),
-        ([*UNREACHABLE, Step(R.LOG_IN, F.FAILED)], 9, None),
-        ([*UNREACHABLE, Step(R.LOG_IN, F.SERVER_GONE)], 0, R.RESPAWN),
-        ([*UNREACHABLE, Step(R.LOG_IN, F.SERVER_THERE)], 0, None),
-        ([*UNREACHABLE, Step(R.LOG_IN, F.SERVER_THERE)], PATIENT_ROUNDS, R.RESPAWN),
-        ([*UNREACHABLE, Step(R.LOG_IN, F.LOGGED_IN_AGAIN)], 9, R.OAUTH),
-        ([*UNREACHABLE, Step(R.LOG_IN, F.LOGGED_IN_AGAIN), NOT_ENTERED, NOT_FOUND], 0, R.LOG_IN),
-        ([*UNREACHABLE, Step(R.LOG_IN, F.LOGGED_IN_AGAIN), *[Step(R.LOG_IN, F.LOGGED_IN_AGAIN)]], 0, None),
-        ([*UNREACHABLE, Step(R.LOG_IN, F.SERVER_GONE), Step(R.RESPAWN, F.FAILED)], 9, None),
-    ],
-)
-def test_next_rung(steps: list[Step], rounds: int, expected: Rung | None) -> None:
-    assert next_rung(steps, rounds) is expected
-
-
-def test_no_respawn_without_authority() -> None:
-    """However long a server stays out of reach: as long as the hub does not answer, nobody starts a second one."""
-    for rounds in range(50):
-        steps: list[Step] = []
-        while rung := next_rung(steps, rounds):
-            assert rung is not Rung.RESPAWN
-            steps.append(Step(rung, Finding.FAILED))
-
-
-def test_climb_reports_success_and_tries_no_more() -> None:
-    answers = iter([F.FAILED, F.ENTERED, F.WORKS])
-    tried: list[Rung] = []
-
-    def attempt(rung: Rung) -> Finding:
-        tried.append(rung)
-        return next(answers)
-
-    assert climb(attempt, threading.Event())
-    assert tried == [R.WEBSOCKET, R.OAUTH, R.WEBSOCKET]
-
-
-def test_climb_ends_with_the_run() -> None:
-    stop = threading.Event()
-    tried: list[Rung] = []
-
-    def attempt(rung: Rung) -> Finding:
-        tried.append(rung)
-        if len(tried) == 6:
-            stop.set()
-        return F.FAILED
-
-    assert not climb(attempt, stop)
-    assert tried == [R.WEBSOCKET, R.OAUTH, R.FIND_KERNEL, R.LOG_IN, R.WEBSOCKET, R.OAUTH]
 
 
 # -- snapshot ------------------------------------------------------------------------------------------------------
@@ -240,257 +164,6 @@ def test_only_a_refusing_platform_makes_a_bad_sample() -> None:
     assert held_by_the_platform([_account(), _account(blocked=True)])
 
 
-# -- the client against a loopback server --------------------------------------------------------------------------
-
-
-class _Hub(http.server.BaseHTTPRequestHandler):
-    """Answers by a table; `/hub/login` and the two `_xsrf` cookies as JupyterHub does."""
-
-    protocol_version = "HTTP/1.1"
-    answers: ClassVar[dict[tuple[str, str], tuple[int, object]]]
-    seen: ClassVar[list[tuple[str, str, str]]]
-
-    def do_GET(self) -> None:
-        self._answer()
-
-    def do_POST(self) -> None:
-        self._answer()
-
-    def _answer(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.seen.append((self.command, self.path, self.headers.get("X-XSRFToken", "")))
-        status, body = self.answers.get((self.command, self.path), (404, {}))
-        data = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("X-Workbench-Node", "workbench-7")
-        if self.path == "/hub/login":
-            self.send_header("Set-Cookie", "_xsrf=of-the-hub; Path=/hub/")
-            self.send_header("Set-Cookie", "_xsrf=of-the-server; Path=/user/ada/")
-            if self.command == "POST" and status == 302:
-                self.send_header("Set-Cookie", "jupyterhub-hub-login=yes; Path=/hub/")
-        if status == 302:
-            self.send_header("Location", "/hub/login")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-@pytest.fixture
-def hub() -> Iterator[type[_Hub]]:
-    class Handler(_Hub):
-        answers: ClassVar = {
-            ("GET", "/hub/login"): (200, {}),
-            ("POST", "/hub/login"): (302, {}),
-            ("GET", "/hub/home"): (200, {}),
-        }
-        seen: ClassVar = []
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        server.block_on_close = False
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        Handler.address = f"http://127.0.0.1:{server.server_port}"  # type: ignore[attr-defined]
-        yield Handler
-        server.shutdown()
-        thread.join()
-
-
-@pytest.fixture
-def client(hub: type[_Hub]) -> Iterator[JupyterHubClient]:
-    client = JupyterHubClient(hub.address, "ada", "secret")  # type: ignore[attr-defined]
-    client.kernel_id = "k1"
-    yield client
-    client.close()
-
-
-KERNELS = "/user/ada/api/kernels"
-MODEL = "/hub/api/users/ada"
-
-
-def test_log_in_uses_the_cookie_of_each_path(hub: type[_Hub], client: JupyterHubClient) -> None:
-    hub.answers[("GET", f"{KERNELS}/k1")] = (200, {"id": "k1"})
-    client.log_in()
-    assert client.logged_in()
-    assert client.kernel_alive()
-    assert client.node == "workbench-7"
-    assert hub.seen[-2:] == [("GET", "/hub/home", "of-the-hub"), ("GET", f"{KERNELS}/k1", "of-the-server")]
-
-
-def test_log_in_refused(hub: type[_Hub], client: JupyterHubClient) -> None:
-    hub.answers[("POST", "/hub/login")] = (403, {})
-    hub.answers[("GET", "/hub/home")] = (302, {})
-    with pytest.raises(NotLoggedIn):
-        client.log_in()
-    assert not client.logged_in()
-
-
-@pytest.mark.parametrize(
-    ("one", "listed", "alive"),
-    [
-        ((200, {"id": "k1"}), (500, {}), True),
-        ((404, {}), (200, []), False),
-        ((404, {}), (200, [{"id": "k1"}]), True),
-    ],
-)
-def test_kernel_is_gone_only_by_the_servers_own_word(
-    hub: type[_Hub],
-    client: JupyterHubClient,
-    one: tuple[int, object],
-    listed: tuple[int, object],
-    alive: bool,
-) -> None:
-    hub.answers |= {("GET", f"{KERNELS}/k1"): one, ("GET", KERNELS): listed}
-    assert client.kernel_alive() is alive
-
-
-@pytest.mark.parametrize("one", [302, 403, 404, 424, 503])
-def test_other_answers_say_nothing_about_the_kernel(hub: type[_Hub], client: JupyterHubClient, one: int) -> None:
-    hub.answers |= {("GET", f"{KERNELS}/k1"): (one, {}), ("GET", KERNELS): (503, {})}
-    with pytest.raises(Refused):
-        client.kernel_alive()
-
-
-@pytest.mark.parametrize(
-    ("model", "state"),
-    [
-        ({"servers": {"": {"ready": True, "pending": None}}, "pending": None}, ServerState.READY),
-        ({"servers": {"": {"ready": False, "pending": "spawn"}}, "pending": "spawn"}, ServerState.PENDING),
-        ({"servers": {}, "pending": "stop"}, ServerState.PENDING),
-        ({"servers": {}, "pending": None}, ServerState.GONE),
-    ],
-)
-def test_server_state(hub: type[_Hub], client: JupyterHubClient, model: object, state: ServerState) -> None:
-    hub.answers[("GET", MODEL)] = (200, model)
-    assert client.server() is state
-
-
-@pytest.mark.parametrize(
-    ("post", "model", "started"),
-    [
-        (201, {}, True),
-        (202, {"servers": {"": {"ready": True}}}, True),
-        (400, {"servers": {"": {"ready": True}}}, False),
-    ],
-)
-def test_spawn(hub: type[_Hub], client: JupyterHubClient, post: int, model: object, started: bool) -> None:
-    hub.answers |= {("POST", f"{MODEL}/server"): (post, {}), ("GET", MODEL): (200, model)}
-    assert client.spawn(lambda: False, lambda _: None) is started
-
-
-def test_spawn_that_the_hub_gave_up(hub: type[_Hub], client: JupyterHubClient) -> None:
-    hub.answers |= {("POST", f"{MODEL}/server"): (202, {}), ("GET", MODEL): (200, {"servers": {}})}
-    with pytest.raises(StartFailed):
-        client.spawn(lambda: False, lambda _: None)
-
-
-# -- session -------------------------------------------------------------------------------------------------------
-
-
-class _Kernel(JupyterHubClient):
-    """A client whose kernel is a counter."""
-
-    def __init__(self) -> None:
-        super().__init__("http://127.0.0.1:9", "ada", "x")
-        self.counter = -1
-        self.alive = True
-        self.valid = True
-        self.started: list[str] = []
-
-    def connect(self) -> None:
-        pass
-
-    def enter(self) -> None:
-        pass
-
-    def log_in(self) -> None:
-        self.valid = True
-
-    def logged_in(self) -> bool:
-        return self.valid
-
-    def server(self) -> ServerState:
-        return ServerState.READY
-
-    def kernel_alive(self) -> bool:
-        return self.alive
-
-    def start_kernel(self) -> None:
-        self.started.append("kernel")
-
-    def spawn(self, ending: object, pause: object) -> bool:
-        self.started.append("server")
-        return True
-
-    def run(self, code: str, on_first: object = None) -> str:
-        if code == "n = 0":
-            self.counter = 0
-        elif code.startswith("n += 1"):
-            self.counter += 1
-        return str(self.counter)
-
-
-class _Performer:
-    def __init__(self) -> None:
-        self.rows: list[tuple[Capability, Rung]] = []
-
-    def __call__(self, capability: Capability, action: object, *, rung: Rung) -> Exception | None:
-        try:
-            action()  # type: ignore[operator]
-        except KernelGone as error:
-            self.rows.append((capability, rung))
-            return error
-        self.rows.append((capability, rung))
-        return None
-
-
-def _session(known: int, counter: int) -> tuple[Session, _Kernel]:
-    kernel = _Kernel()
-    kernel.counter = counter
-    session = Session(kernel, threading.Event())
-    session.known = known
-    return session, kernel
-
-
-@pytest.mark.parametrize(
-    ("known", "counter", "known_after", "next_found"),
-    [(5, 5, 5, 6), (5, 6, 6, 7), (5, -1, 5, 1), (5, 0, 5, 1)],
-    ids=["kept", "kept, an unanswered cell ran", "memory gone", "memory gone and defined anew"],
-)
-def test_reopening_tells_kept_from_lost(known: int, counter: int, known_after: int, next_found: int) -> None:
-    session, _ = _session(known, counter)
-    assert session.attempt(Rung.WEBSOCKET, _Performer()) is Finding.WORKS
-    assert session.known == known_after
-    assert session.work() == next_found
-
-
-def test_respawn_goes_back_to_a_kernel_that_turns_up() -> None:
-    session, kernel = _session(5, 5)
-    assert session.attempt(Rung.RESPAWN, _Performer()) is Finding.WORKS
-    assert (kernel.started, session.work()) == ([], 6)
-
-
-def test_respawn_in_a_server_that_lives_starts_a_kernel_only() -> None:
-    session, kernel = _session(5, 5)
-    kernel.alive = False
-    assert session.attempt(Rung.FIND_KERNEL, _Performer()) is Finding.KERNEL_GONE
-    assert session.attempt(Rung.RESPAWN, _Performer()) is Finding.WORKS
-    assert (kernel.started, session.known, session.work()) == (["kernel"], 5, 1)
-
-
-def test_only_a_log_in_that_was_needed_is_a_log_in() -> None:
-    session, kernel = _session(5, 5)
-    performer = _Performer()
-    assert session.attempt(Rung.LOG_IN, performer) is Finding.SERVER_THERE
-    assert performer.rows == [(Capability.RECONNECT, Rung.CHECK_LOG_IN)]
-    kernel.valid = False
-    assert session.attempt(Rung.LOG_IN, performer) is Finding.LOGGED_IN_AGAIN
-    assert performer.rows[1:] == [(Capability.RECONNECT, Rung.CHECK_LOG_IN), (Capability.LOG_IN, Rung.LOG_IN)]
-
-
 # -- people --------------------------------------------------------------------------------------------------------
 
 
@@ -510,11 +183,11 @@ def test_a_group_comes_on_a_grid_and_names_go_on() -> None:
     assert people.by_state()["starting"] == 6
 
 
+# -- the whole client against a platform that is down --------------------------------------------------------------
+
+
 def _rows(data: bytes) -> list[dict[str, str]]:
     return list(csv.DictReader(data.decode().splitlines()))
-
-
-# -- the whole client against a platform that is down --------------------------------------------------------------
 
 
 def test_client_against_a_dead_platform(tmp_path: Path) -> None:

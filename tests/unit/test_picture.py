@@ -11,24 +11,17 @@ import pytest
 
 from harness.components.picture import PEOPLE
 from harness.core.picture import Arrow, Kind, Picture
-from harness.core.products import Database, LoadBalancer, Patroni, Storage, Workbench
+from harness.core.products import LoadBalancer, Patroni, Storage, Workbench
 from harness.core.topology import Link, Topology
 from harness.report.layout import Box, Layout, lay_out
 from harness.report.mermaid import render_mermaid
 from harness.report.svg import render_svg
 from harness.run.paper import paper_picture, paper_plan
 from harness.spec import Catalog, load_topology
+from tests.unit.pair import TOPOLOGY as PAIR
 
 ROOT = Path(__file__).resolve().parents[2]
 SVG = "{http://www.w3.org/2000/svg}"
-PAIR = Topology(
-    name="pair",
-    description="two nodes",
-    load_balancer=LoadBalancer(),
-    workbench=Workbench(),
-    database=Database(),
-    storage=Storage(),
-)
 LINKS = tuple(Link(from_=source, to=target) for source, target in Link.POSSIBLE)
 TOPOLOGIES = {
     "pair": PAIR,

@@ -22,18 +22,17 @@ from tests.unit.fake_runs import NO_TAKEOVER, Result, Run, Toothless, experiment
 
 
 def test_active_passive_keeps_its_promise_when_a_node_dies(usual: Result) -> None:
-    result = usual
-    assert result.outcome is Outcome.PASS, result.measures.verdict.reasons
-    assert result.steps() == [step.value for step in FaultStep]
-    assert {row.outcome.value for row in result.measures.sessions} == {"restarted"}
-    assert len(result.measures.sessions) == 12
-    log_in = next(one for one in result.measures.capabilities if one.capability == "log_in")
+    assert usual.outcome is Outcome.PASS, usual.measures.verdict.reasons
+    assert usual.steps() == [step.value for step in FaultStep]
+    assert {row.outcome.value for row in usual.measures.sessions} == {"restarted"}
+    assert len(usual.measures.sessions) == 12
+    log_in = next(one for one in usual.measures.capabilities if one.capability == "log_in")
     (outage,) = log_in.outages
     assert outage.recovery.value == "by_design"
     assert outage.seconds_upper is not None
     assert outage.seconds_lower <= 3.0 <= outage.seconds_upper  # the fake standby takes over after exactly 3 s
-    assert result.measures.writes.lost == 0
-    assert result.runtime.deployments[0].removed
+    assert usual.measures.writes.lost == 0
+    assert usual.runtime.deployments[0].removed
 
 
 def test_a_standby_that_never_takes_over_breaks_the_promise(drawn_run: Run) -> None:

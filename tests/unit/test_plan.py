@@ -7,20 +7,13 @@ from dataclasses import replace
 import pytest
 
 from harness.core.experiment import Experiment, Fault, Growth, Load
-from harness.core.products import Database, LoadBalancer, Storage, Workbench
+from harness.core.products import Workbench
 from harness.core.topology import Topology
 from harness.errors import UsageError
 from harness.run.plan import SESSION_BYTES, WARM_PARENT_BYTES, Act, check_memory, lasts_s, needed_images, time_line
+from tests.unit.pair import TOPOLOGY
 
 GB = 1_000_000_000
-TOPOLOGY = Topology(
-    name="pair",
-    description="two nodes",
-    load_balancer=LoadBalancer(),
-    workbench=Workbench(),
-    database=Database(),
-    storage=Storage(),
-)
 FAULT = Fault(fault="kill", target="workbench[active]", at_s=5, hold_s=20)
 
 

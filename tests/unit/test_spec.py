@@ -22,41 +22,12 @@ from harness.spec import (
     load_topology,
     parse_target,
 )
+from tests.unit.spec_files import EXPERIMENT, PROMISE, TOPOLOGY
 from tests.unit.spec_rules import RULES
 
 ROOT = Path(__file__).parents[2]
 
-TOPOLOGY = """\
-description: two nodes
-load_balancer: {}
-workbench:
-  nodes: 2
-database: {}
-storage: {}
-"""
-PROMISE = """\
-promises:
-  node-kill:
-    recovers: by_design
-    session_outcome: restarted
-    log_in_kept: true
-    outage_at_most_s: 30
-    why: the standby takes over
-"""
-EXPERIMENT = """\
-description: a node dies
-source: it happens
-faults:
-  - fault: kill
-    target: workbench[active]
-    at_s: 5
-    hold_s: 40
-"""
-
-
-@pytest.fixture(autouse=True)
-def _short_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("short_paths")
 
 
 def topology(text: str = TOPOLOGY) -> Topology:

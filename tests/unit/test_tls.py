@@ -30,7 +30,7 @@ from harness.load.failures import FAILURES, describe
 from harness.load.jupyterhub import AUTHORITY_VARIABLE, JupyterHubClient
 from harness.run.dry import plan_lines
 from harness.spec import load_topology
-from tests.unit.test_components import CONTEXT, TOPOLOGY
+from tests.unit.pair import CONTEXT, TOPOLOGY
 
 TLS = replace(TOPOLOGY, load_balancer=LoadBalancer(tls=True))
 
