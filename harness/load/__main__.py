@@ -7,8 +7,8 @@ from gevent import monkey
 
 monkey.patch_all()
 
-import os  # noqa: E402
-import sys  # noqa: E402
+import os  # noqa: E402 - after the patch
+import sys  # noqa: E402 - after the patch
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["probes"]:

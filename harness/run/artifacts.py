@@ -30,6 +30,7 @@ from harness.core.rows import (
 )
 from harness.core.topology import Topology
 from harness.errors import RecordError, UsageError
+from harness.report.junit import render_junit
 from harness.spec.resolved import dump_resolved, load_resolved
 
 __all__ = ["MatrixFile", "RunFolder"]
@@ -134,7 +135,6 @@ class RunFolder:
     def analyse(self) -> Measures:
         """Rebuild every number, table and report of this folder from what was recorded."""
         from harness.report.html import render_html  # noqa: PLC0415 - the plotting library takes long to import
-        from harness.report.junit import render_junit  # noqa: PLC0415
 
         measures = analyse(self.load())
         as_json = measures.to_json_dict()

@@ -269,9 +269,8 @@ class DockerDeployment:
             container.with_volume_mapping(self._make_volume(mount), mount.path, "rw")
         for path, text in spec.files.items():
             container.with_copy_into_container(text.encode(), path)
-        for port in spec.publish:
-            # the SDK takes (address, port) too; testcontainers' own type knows the port only
-            container.ports[f"{port}/tcp"] = ("127.0.0.1", None)  # type: ignore[assignment]
+        ports: dict[str, Any] = container.ports  # its own type knows the port only; the SDK takes an address too
+        ports |= {f"{port}/tcp": ("127.0.0.1", None) for port in spec.publish}
         if spec.ready:
             container.waiting_for(Serves(spec.name, spec.ready, self._cancelled))
         return container.with_kwargs(

@@ -105,7 +105,7 @@ class FakeDeployment:
             raise PeerError(f"{name} does not talk")
         return self._client
 
-    def execute(self, name: str, argv: Sequence[str], *, timeout_s: float = 30.0) -> ExecResult:  # noqa: ARG002
+    def execute(self, name: str, argv: Sequence[str], *, timeout_s: float = 30.0) -> ExecResult:  # noqa: ARG002 - the protocol's
         if not self.platform.runs(name):
             raise DeploymentError(f"{name}: {' '.join(argv)} could not be run: the container is not running")
         if name.startswith("workbench") and not any("saves.log" in word for word in argv):

@@ -86,7 +86,7 @@ class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[Any, Any] = {}  # noqa: RUF012 - PyYAML declares it so; filled below, once
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        event = self.peek_event()  # type: ignore[no-untyped-call]
+        event = self.peek_event()  # type: ignore[no-untyped-call]  # in PyYAML's stubs
         if getattr(event, "anchor", None) is not None:
             raise _AliasError(
                 None, None, f"anchor or alias {event.anchor!r}, expected the value written out", event.start_mark

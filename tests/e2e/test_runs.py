@@ -70,8 +70,10 @@ def start(tmp_path: Path, runtime: DockerRuntime) -> Callable[..., Run]:
     def go(topology: str | Path = "active-passive", name: str = "results") -> Run:
         results = tmp_path / name
         argv = [sys.executable, "-m", "harness", "run", str(topology), str(NODE_KILL), "--results", str(results)]
-        output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        return Run(subprocess.Popen([*argv, "--seed", "1"], cwd=ROOT, text=True, **output), results)  # type: ignore[call-overload]
+        process = subprocess.Popen(
+            [*argv, "--seed", "1"], cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        return Run(process, results)
 
     return go
 

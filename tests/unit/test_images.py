@@ -6,6 +6,7 @@ import re
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from docker.errors import APIError, ImageNotFound
@@ -59,7 +60,8 @@ class _Images:
 @pytest.mark.parametrize(("registry", "dockerfile"), [(True, "Dockerfile.published"), (False, "Dockerfile")])
 def test_a_published_image_is_used_where_it_can_be_pulled_and_asked_for_once(registry: bool, dockerfile: str) -> None:
     found = _Images(registry=registry)
-    builder = images.ImageBuilder(SimpleNamespace(images=found))  # type: ignore[arg-type]
+    engine: Any = SimpleNamespace(images=found)
+    builder = images.ImageBuilder(engine)
     files = {"Dockerfile": b"FROM a\n", "Dockerfile.published": b"# why\nFROM b/c:1 AS x\nFROM a\n"}
     assert [builder._pick_dockerfile("name", files, lambda *_: None) for _ in range(2)] == [dockerfile] * 2
     assert found.pulled == (["b/c:1"] * 2 if registry else ["b/c:1"]), "no second try where nobody answered"

@@ -20,6 +20,7 @@ class _Hub(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     answers: ClassVar[dict[tuple[str, str], tuple[int, object]]]
     seen: ClassVar[list[tuple[str, str, str]]]
+    address: ClassVar[str]
 
     def do_GET(self) -> None:
         self._answer()
@@ -64,7 +65,7 @@ def hub() -> Iterator[type[_Hub]]:
         server.block_on_close = False
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        Handler.address = f"http://127.0.0.1:{server.server_port}"  # type: ignore[attr-defined]
+        Handler.address = f"http://127.0.0.1:{server.server_port}"
         yield Handler
         server.shutdown()
         thread.join()
@@ -72,7 +73,7 @@ def hub() -> Iterator[type[_Hub]]:
 
 @pytest.fixture
 def client(hub: type[_Hub]) -> Iterator[JupyterHubClient]:
-    client = JupyterHubClient(hub.address, "ada", "secret")  # type: ignore[attr-defined]
+    client = JupyterHubClient(hub.address, "ada", "secret")
     client.kernel_id = "k1"
     yield client
     client.close()

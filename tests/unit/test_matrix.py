@@ -245,11 +245,11 @@ def test_too_many_people_for_any_topology_are_refused_before_anything_starts(go:
 def test_what_breaks_the_harness_leaves_the_cells_before_it_in_the_file(
     go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(self: FakeRuntime, *_: object, **__: object) -> FakeDeployment:
+    def full(_cell: Cell) -> None:
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space"):
-        go("mended,right", "node-kill", on_result=lambda _cell: full(None))  # type: ignore[arg-type]
+        go("mended,right", "node-kill", on_result=full)
     (path,) = (tmp_path / "results/matrix").glob("*.json")
     written = json.loads(path.read_text())
     assert [cell["standing"] for cell in written["cells"]] == ["MENDED", "no proof"]

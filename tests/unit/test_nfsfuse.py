@@ -295,13 +295,15 @@ def test_a_restart_before_the_commit_is_noticed_by_it(server: Server, data: Any,
     assert node.uncommitted.size == 0
 
 
-def test_what_could_not_be_written_again_is_kept(server: Server, data: Any, node: Any) -> None:
+def test_what_could_not_be_written_again_is_kept(
+    server: Server, data: Any, node: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def refuse(*_arguments: object) -> Any:
         raise rpc_message.NfsError(errno.ENOSPC)
 
     run(data.write(node, 0, b"aaaa", SOMEBODY))
     server.restart()
-    server.write = refuse  # type: ignore[assignment,method-assign]
+    monkeypatch.setattr(server, "write", refuse)
     with pytest.raises(rpc_message.NfsError):
         run(data.commit(node, SOMEBODY))
     assert node.uncommitted.size == 4

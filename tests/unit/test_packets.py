@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -24,9 +25,9 @@ def host(clock: FakeClock) -> RehearsalHost:
     return RehearsalHost(clock.now_ns, "abc123")
 
 
-def cut(host: RehearsalHost, **options: str) -> State:
+def cut(host: RehearsalHost, **options: Any) -> State:
     """A partition between two machines, prepared and injected."""
-    aim = Aim(target="hub", tag="chaos-abc123-0", peers=("database",), options=Partition.Options(**options))  # type: ignore[arg-type]
+    aim = Aim(target="hub", tag="chaos-abc123-0", peers=("database",), options=Partition.Options(**options))
     state = Partition().prepare(host, aim)
     Partition().inject(host, state)
     return state

@@ -125,9 +125,14 @@ def test_knobs_reach_patroni_in_its_own_words_and_units() -> None:
 
 
 def test_a_server_of_a_cluster_gives_up_clients_as_the_single_one_does() -> None:
-    knobs = {"keepalives_idle_s": 7, "keepalives_interval_s": 3, "keepalives_count": 5, "user_timeout_s": 9}
-    found = configured(Patroni(**knobs))["postgresql"]["parameters"]  # type: ignore[arg-type]
-    alone = postgresql.parameters(Database(**knobs))  # type: ignore[arg-type]
+    knobs: dict[str, Any] = {
+        "keepalives_idle_s": 7,
+        "keepalives_interval_s": 3,
+        "keepalives_count": 5,
+        "user_timeout_s": 9,
+    }
+    found = configured(Patroni(**knobs))["postgresql"]["parameters"]
+    alone = postgresql.parameters(Database(**knobs))
     assert {name: found[name] for name in alone} == alone
     assert alone["tcp_user_timeout"] == 9000
 

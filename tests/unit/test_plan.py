@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 
@@ -40,8 +41,8 @@ def test_every_way_of_starting_sessions_has_its_figures() -> None:
 
 
 @pytest.mark.parametrize(("session_start", "users"), [("cold", 115), ("prewarmed", 256)])
-def test_how_sessions_start_decides_how_many_fit(session_start: str, users: int) -> None:
-    workbench = replace(Workbench(), session_start=session_start)  # type: ignore[arg-type]
+def test_how_sessions_start_decides_how_many_fit(session_start: Literal["cold", "prewarmed"], users: int) -> None:
+    workbench = Workbench(session_start=session_start)
     assert largest(replace(TOPOLOGY, workbench=workbench), 20 * GB) == users
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -58,10 +59,10 @@ def go(tmp_path: Path) -> Go:
         on: Topology, database: Callable[[str, float], ExecResult] = found, *primaries: str, prefix: str = ""
     ) -> tuple[Values, Deployment]:
         clock = FakeClock()
-        deployment = Deployment(clock, database, primaries)
+        deployment: Any = Deployment(clock, database, primaries)  # it has what reading back needs
         with HistoryWriter(tmp_path / "history.jsonl", clock) as history:
             history.append(EventKind.OPENED, {"schema": 1})
-            read_back(deployment, on, RunFolder(tmp_path), history, clock=clock, prefix=prefix)  # type: ignore[arg-type]
+            read_back(deployment, on, RunFolder(tmp_path), history, clock=clock, prefix=prefix)
         rows = pd.read_parquet(tmp_path / "saved.parquet")
         return list(rows[["store", "user", "value"]].itertuples(index=False, name=None)), deployment
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -132,9 +133,9 @@ class _Performer:
     def __init__(self) -> None:
         self.rows: list[tuple[Capability, Rung]] = []
 
-    def __call__(self, capability: Capability, action: object, *, rung: Rung) -> Exception | None:
+    def __call__(self, capability: Capability, action: Callable[[], object], *, rung: Rung) -> Exception | None:
         try:
-            action()  # type: ignore[operator]
+            action()
         except KernelGone as error:
             self.rows.append((capability, rung))
             return error

@@ -109,7 +109,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         lines = lines_until_silence(FIRST_WORD_LIMIT_S, SILENCE_LIMIT_S)
-        serve(lines, lambda line: print(line, end="", flush=True), handlers)  # noqa: T201
+        serve(lines, lambda line: print(line, end="", flush=True), handlers)  # noqa: T201 - the answer
         if os.environ.get("KEEP"):
             log("everything stays in place until this container is stopped")
             signal.pause()

@@ -65,7 +65,7 @@ class RealToxiproxies:
 
 def _client() -> Any:
     """Imported when the first fault needs it: it brings packages that the rest of the agent can do without."""
-    from toxiproxy import Toxiproxy, api  # noqa: PLC0415
+    from toxiproxy import Toxiproxy, api  # noqa: PLC0415 - as said above
 
     # the module's own way to the network, with a time limit; never a pooled connection: 127.0.0.1 is another
     # Toxiproxy in the next namespace

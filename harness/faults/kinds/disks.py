@@ -195,7 +195,7 @@ class IoSlow(DiskFault):
             return "it needs options: iops or kb_per_s, else nothing becomes slow"
         return super().refusal(topology, fault)
 
-    def details(self, host: Host, volume: str, options: Options) -> Mapping[str, Any]:  # noqa: ARG002
+    def details(self, host: Host, volume: str, options: Options) -> Mapping[str, Any]:  # noqa: ARG002 - as above
         return {"limit": asdict(Limit(options.iops or 0, options.kb_per_s or 0))}
 
     def inject(self, host: Host, state: State) -> None:

@@ -67,7 +67,7 @@ class PaperVolumes:
         if self._paper.do(f"fsfreeze --unfreeze <{volume}>"):
             self._paper.mend("disk frozen", _machine(volume))
 
-    def throttle(self, volume: str, pid: int, start_ticks: int, limit: Limit) -> None:  # noqa: ARG002
+    def throttle(self, volume: str, pid: int, start_ticks: int, limit: Limit) -> None:  # noqa: ARG002 - the volume tells
         if not self._paper.do(f"docker update <{limit} on {volume}> {_machine(volume)}"):
             return
         if limit == Limit():
@@ -75,7 +75,7 @@ class PaperVolumes:
         else:
             self._paper.break_("disk slow", _machine(volume), limit)
 
-    def throttled(self, volume: str, pid: int, start_ticks: int) -> Limit:  # noqa: ARG002
+    def throttled(self, volume: str, pid: int, start_ticks: int) -> Limit:  # noqa: ARG002 - the volume tells
         found: Limit = self._paper.wrong.get(("disk slow", _machine(volume)), Limit())
         return found
 

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-# jupyterhub has no types, and outside the image it is not installed at all
-from jupyterhub.spawner import (  # type: ignore[import-untyped, import-not-found, unused-ignore]
-    SimpleLocalProcessSpawner,
-)
-from jupyterhub.utils import random_port  # type: ignore[import-untyped, import-not-found, unused-ignore]
+from jupyterhub.spawner import SimpleLocalProcessSpawner
+from jupyterhub.utils import random_port
 from session_forker.processes import start_ticks
 from session_forker.request import Request, fork
-from traitlets import Enum, Integer, Unicode  # type: ignore[import-not-found, unused-ignore]
+from traitlets import Enum, Integer, Unicode
 
 __all__ = ["NodeLocalSpawner"]
 
 
-class NodeLocalSpawner(SimpleLocalProcessSpawner):  # type: ignore[misc, unused-ignore]
+class NodeLocalSpawner(SimpleLocalProcessSpawner):
     """Remembers node and start time beside the process number.
 
     The hub database outlives the node that wrote it. A bare number would make the hub of the other node, or

@@ -48,7 +48,7 @@ def _become_hub(config: str) -> None:
     sys.argv = ["jupyterhub", "-f", config]
     code = 1
     try:
-        from jupyterhub import app  # type: ignore[import-untyped, import-not-found, unused-ignore] # noqa: PLC0415
+        from jupyterhub import app
 
         app.main()
         code = 0

@@ -113,7 +113,7 @@ class LeaseKeeper(threading.Thread):
             settings.database_url,
             autocommit=True,
             application_name=settings.node_name,
-            **settings.connect_arguments,  # type: ignore[arg-type, unused-ignore]
+            **settings.connect_arguments,
         )
         self._connection = connection
         self._connected_s = time.monotonic()

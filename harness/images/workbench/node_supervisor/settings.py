@@ -7,7 +7,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 __all__ = ["Mode", "SessionStart", "Settings", "SettingsError", "Takeover"]
@@ -139,7 +139,7 @@ class Settings:
         return urlunsplit(urlsplit(self.database_url)._replace(scheme="postgresql+psycopg"))
 
     @property
-    def connect_arguments(self) -> dict[str, int]:
+    def connect_arguments(self) -> dict[str, Any]:
         """libpq's time-outs; without them a lost packet keeps a connection for hours."""
         return {
             "connect_timeout": self.connect_timeout_s,

@@ -69,7 +69,7 @@ class OwnTenure(threading.Thread):
                 self._settings.database_url,
                 autocommit=True,
                 application_name=self._settings.node_name,
-                **self._settings.connect_arguments,  # type: ignore[arg-type, unused-ignore]
+                **self._settings.connect_arguments,
             )
         self._connection.execute("select 1")
 

@@ -75,7 +75,7 @@ def _end_with(pid: int, started_ticks: int) -> None:
 def _serve(request: Request) -> None:
     prctl(PR_SET_NAME, b"jupyterhub-sing")  # as an exec of the script would, cut to the kernel's 15 characters
     sys.argv = list(request.arguments)
-    from jupyterhub.singleuser import main  # type: ignore[import-untyped, import-not-found, unused-ignore] # noqa: PLC0415
+    from jupyterhub.singleuser import main
 
     # jupyterhub and jupyter_client read the first two from the environment when they are imported: the warm parent's
     main(
@@ -90,8 +90,8 @@ def _serve(request: Request) -> None:
 
 def _run_kernel(request: Request) -> None:
     prctl(PR_SET_NAME, b"ipykernel")
-    import ipykernel_launcher  # type: ignore[import-untyped, import-not-found, unused-ignore] # noqa: PLC0415
-    from ipykernel import kernelapp  # type: ignore[import-untyped, import-not-found, unused-ignore] # noqa: PLC0415
+    import ipykernel_launcher
+    from ipykernel import kernelapp
 
     # the kernel's own arguments follow the launcher's name
     own = list(request.arguments)[list(request.arguments).index(LAUNCHER) + 1 :]

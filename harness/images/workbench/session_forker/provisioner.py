@@ -7,10 +7,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
-from jupyter_client.provisioning import (  # type: ignore[import-not-found, unused-ignore]
-    KernelProvisionerFactory,
-    LocalProvisioner,
-)
+from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
 
 from session_forker.processes import start_ticks
 from session_forker.request import LAUNCHER, ForkedProcess, Request, fork
@@ -22,7 +19,7 @@ NAME = "forked-provisioner"
 LIMIT_S = 60.0
 
 
-class ForkedProvisioner(LocalProvisioner):  # type: ignore[misc, unused-ignore]
+class ForkedProvisioner(LocalProvisioner):
     """Has IPython kernels forked; kernels of other languages are started as ever."""
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> Any:
