@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import docker
@@ -10,6 +11,7 @@ import pytest
 
 from harness.components.haproxy_config import STATISTICS_PORT
 from harness.components.jupyterhub import ACTIVE_PROBE
+from harness.core.specs import ContainerSpec, NodeContext
 from harness.load.balancer_watch import read_statistics
 from harness.runtime.docker import DockerDeployment, DockerRuntime
 from harness.spec.loader import load_topology
@@ -22,8 +24,18 @@ NODES = ("workbench-0", "workbench-1")
 
 @pytest.fixture(scope="module")
 def platform(runtime: DockerRuntime, engine: docker.DockerClient) -> Iterator[DockerDeployment]:
-    with deployed(runtime, engine, TOPOLOGY.name, without_people(TOPOLOGY)) as deployment:
+    with deployed(runtime, engine, TOPOLOGY.name, with_posix_checks) as deployment:
         yield deployment
+
+
+def with_posix_checks(context: NodeContext) -> list[ContainerSpec]:
+    """The first node has the program that checks its homes."""
+    folder = Path(__file__).parent / "posix_checks"
+    program = {f"/srv/{folder.name}/{path.name}": path.read_text() for path in folder.glob("*.py")}
+    return [
+        replace(spec, files={**spec.files, **program}) if spec.name == NODES[0] else spec
+        for spec in without_people(TOPOLOGY)(context)
+    ]
 
 
 def active(platform: DockerDeployment) -> list[str]:
@@ -60,8 +72,8 @@ def test_the_balancer_tells_what_it_believes_and_nothing_else(platform: DockerDe
 def test_the_homes_are_a_file_system_that_programs_can_rely_on(
     platform: DockerDeployment, engine: docker.DockerClient
 ) -> None:
-    script = (Path(__file__).parent / "posix_checks.py").read_text()
-    done = platform.execute("workbench-0", ["/usr/bin/python3", "-c", script, "/homes/posix"], timeout_s=180)
+    argv = ["env", "PYTHONPATH=/srv", "/usr/bin/python3", "-m", "posix_checks", "/homes/posix"]
+    done = platform.execute(NODES[0], argv, timeout_s=180)
     assert done.exit_code == 0, done.output
     assert "28 of 28 checks passed" in done.output
 

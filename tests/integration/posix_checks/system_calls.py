@@ -1,11 +1,4 @@
-"""What programs in a home directory expect of its filesystem: `posix_checks.py DIR`.
-
-Standard library only, because it runs inside the node under test, beside git, tar and a shell. Every check
-gets an empty directory of its own below DIR. Exit 0 when all passed; else 1 and a list of the failed checks.
-"""
-
-# It tests system calls and therefore names them, runs without pytest, and prints what it found.
-# ruff: noqa: PTH101, PTH102, PTH103, PTH104, PTH106, PTH108, PTH115, PTH123, PTH208, PTH211, PT017
+"""Single system calls, by their names."""
 
 from __future__ import annotations
 
@@ -13,53 +6,21 @@ import errno
 import fcntl
 import mmap
 import os
-import shutil
 import socket
-import sqlite3
 import stat
 import subprocess
 import sys
 import time
-import traceback
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
-SLOW_S = 3.0
-"""A check that takes longer is worth a line: a timeout may be hidden in it."""
+from .expect import expect_errno, mode, names, shell
 
 CLOCK_TOLERANCE_S = 5.0
 """Between the clocks of server and client, and for the work in between."""
 
 ROOT_UID = 0
 PERSON = 1000
-
-
-def expect_errno(code: int, action: Callable[..., object], *args: object) -> None:
-    """The action fails with exactly this error."""
-    try:
-        action(*args)
-    except OSError as error:
-        assert error.errno == code, f"{errno.errorcode[error.errno or 0]}, expected {errno.errorcode[code]}"
-    else:
-        raise AssertionError(f"no error, expected {errno.errorcode[code]}")
-
-
-def names(directory: str = ".") -> list[str]:
-    """What the directory holds, sorted."""
-    return sorted(os.listdir(directory))
-
-
-def mode(path: str) -> int:
-    """Permission bits."""
-    return stat.S_IMODE(Path(path).stat().st_mode)
-
-
-def shell(script: str, **environment: str) -> bytes:
-    """Run a script that must succeed; what it prints."""
-    done = subprocess.run(["bash", "-euc", script], env={**os.environ, **environment}, capture_output=True, check=False)
-    assert done.returncode == 0, f"exit {done.returncode}: {done.stderr.decode(errors='replace')[-300:]}"
-    return done.stdout
 
 
 def create_and_read() -> None:
@@ -290,67 +251,6 @@ def filesystem_usage() -> None:
     assert os.statvfs(".").f_bavail > 0
 
 
-def sqlite_rollback_journal() -> None:
-    with closing(sqlite3.connect("db")) as database:
-        database.execute("create table t(a)")
-        for i in range(20):
-            database.execute("insert into t values(?)", (i,))
-            database.commit()
-        assert database.execute("select count(*) from t").fetchone() == (20,)
-        assert database.execute("pragma integrity_check").fetchone() == ("ok",)
-
-
-def sqlite_write_ahead_log() -> None:
-    writer = (
-        "import sqlite3\n"
-        "database = sqlite3.connect('db', timeout=30)\n"
-        "for i in range(10): database.execute('insert into t values(?)', (i,)); database.commit()"
-    )
-    with closing(sqlite3.connect("db", timeout=20)) as database:
-        assert database.execute("pragma journal_mode=wal").fetchone() == ("wal",)
-        database.execute("create table t(a)")
-        database.commit()
-        writers = [subprocess.Popen([sys.executable, "-c", writer]) for _ in range(3)]
-        assert [process.wait() for process in writers] == [0, 0, 0]
-        assert database.execute("select count(*) from t").fetchone() == (30,)
-        assert database.execute("pragma integrity_check").fetchone() == ("ok",)
-
-
-def git_repository() -> None:
-    status = shell(
-        """
-        git init -q -b main r; cd r
-        for i in $(seq 60); do echo $i > f$i; done
-        git add .; git commit -qm 1; echo x >> f1; git commit -qam 2
-        git gc -q; git checkout -q -b other HEAD~1; git merge -q main; git fsck
-        git clone -q . ../r2
-        git status --porcelain
-        """,
-        HOME=str(Path.cwd()),
-        GIT_AUTHOR_NAME="a",
-        GIT_AUTHOR_EMAIL="a@example.org",
-        GIT_COMMITTER_NAME="a",
-        GIT_COMMITTER_EMAIL="a@example.org",
-    )
-    assert status == b"", status
-
-
-def copy_and_archive() -> None:
-    shell(
-        """
-        mkdir s; for i in $(seq 100); do echo $i > s/$i; done
-        cp -a s t; diff -r s t
-        tar cf x.tar s; mkdir u; tar xf x.tar -C u; diff -r s u/s
-        rm -rf s t u
-        """
-    )
-
-
-def virtual_environment() -> None:
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", "v"], check=True)
-    assert subprocess.check_output(["v/bin/python", "-c", "print(1)"]) == b"1\n"
-
-
 def allocate() -> None:
     with open("a", "w") as file:
         os.posix_fallocate(file.fileno(), 0, 100_000)
@@ -380,49 +280,5 @@ CHECKS: tuple[Callable[[], None], ...] = (
     sparse_file,
     long_and_strange_names,
     filesystem_usage,
-    sqlite_rollback_journal,
-    sqlite_write_ahead_log,
-    git_repository,
-    copy_and_archive,
-    virtual_environment,
     allocate,
 )
-
-
-def run_check(check: Callable[[], None], base: Path) -> str | None:
-    """Why the check failed, or None."""
-    name = check.__name__
-    directory = base / name
-    started_s = time.monotonic()
-    reason = None
-    try:
-        shutil.rmtree(directory, ignore_errors=True)
-        directory.mkdir(parents=True)
-        os.chdir(directory)
-        check()
-    except Exception as error:
-        line = traceback.extract_tb(error.__traceback__)[-1].lineno
-        reason = f"{name}: line {line}: {error!r}"
-    os.chdir(base)
-    shutil.rmtree(directory, ignore_errors=True)
-    if (took_s := time.monotonic() - started_s) > SLOW_S:
-        print(f"slow: {name} took {took_s:.1f} s")
-    return reason
-
-
-def main(arguments: list[str]) -> int:
-    """Exit code."""
-    if len(arguments) != 1:
-        print("usage: posix_checks.py DIR", file=sys.stderr)
-        return 64
-    base = Path(arguments[0]).resolve()
-    base.mkdir(parents=True, exist_ok=True)
-    failures = [reason for check in CHECKS if (reason := run_check(check, base))]
-    print(f"uid {os.getuid()}: {len(CHECKS) - len(failures)} of {len(CHECKS)} checks passed")
-    for reason in failures:
-        print(f"failed: {reason}")
-    return 1 if failures else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
