@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import errno
+import itertools
 import json
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import gevent
 import pytest
@@ -224,21 +226,25 @@ def test_client_against_a_dead_platform(tmp_path: Path) -> None:
         assert process.stdout
         assert process.stderr
 
-        def ask(number: int, op: str, **args: object) -> dict[str, object]:
+        def ask(number: int, op: str, **args: object) -> dict[str, Any]:
             assert process.stdin
             assert process.stdout
             process.stdin.write(json.dumps({"id": number, "op": op, "args": args}) + "\n")
             process.stdin.flush()
             answer = json.loads(process.stdout.readline())
             assert answer["ok"], answer
-            result: dict[str, object] = answer["result"]
+            result: dict[str, Any] = answer["result"]
             return result
 
         ask(1, "start", **arguments)
         ask(2, "grow", users=3)
-        time.sleep(0.5)  # a few probes and attempts
-        snapshot = ask(3, "snapshot")
-        stopped = ask(4, "stop", end_sessions=True)
+        # the third log-in probe is half a second after the first: by then the balancer was asked, and everybody tried
+        numbers_of = itertools.count(3)
+        deadline = time.monotonic() + 20
+        while (snapshot := ask(next(numbers_of), "snapshot"))["capabilities"]["log_in"]["samples"] < 3:
+            assert time.monotonic() < deadline, snapshot
+            time.sleep(0.02)
+        stopped = ask(next(numbers_of), "stop", end_sessions=True)
         process.stdin.close()
         assert process.wait(10) == 0
         assert "Traceback" not in process.stderr.read()

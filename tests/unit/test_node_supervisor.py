@@ -304,15 +304,26 @@ def waits_until(condition: Any) -> None:
         time.sleep(0.01)
 
 
-def test_a_peer_that_is_active_is_heard_and_forgotten_when_nobody_asks(node: SimpleNamespace) -> None:
+def test_a_peer_that_is_active_is_heard_and_forgotten_when_nobody_asks(
+    node: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node.peers, "POLL_S", 0.01)
     board = node.status.Board("workbench-0")
+    asked: list[str] = []
+    page = board.page
+
+    def asked_for(path: str) -> Any:
+        asked.append(path)
+        return page(path)
+
+    monkeypatch.setattr(board, "page", asked_for)
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     node.status.serve(board, port)
     watch = node.peers.PeerWatch(["127.0.0.1"], port)
     watch.start()
     watch.ask(True)
-    time.sleep(2 * node.peers.POLL_S)  # two rounds in which the peer says that it is not active
+    waits_until(lambda: len(asked) == 3)  # two rounds are over, in which the peer said that it is not active
     assert watch.active == ""
     serving = {field: getattr(board.latest, field) for field in board.latest.__slots__}
     board.latest = node.status.Snapshot(**{**serving, "serving": True, "looked_ns": time.monotonic_ns() + 60 * S})

@@ -174,6 +174,8 @@ def browser(monkeypatch: pytest.MonkeyPatch) -> type[_Browser]:
 
     monkeypatch.setattr("harness.load.keeper.JupyterHubClient", Browser)
     monkeypatch.setattr("harness.load.probes.JupyterHubClient", Browser)
+    for kind in ("LOG_IN", "SESSION", "SAVE"):
+        monkeypatch.setattr(f"harness.load.probes.{kind}_PERIOD_S", PERIOD_S)
     return Browser
 
 
@@ -246,16 +248,20 @@ def test_a_run_that_ends_first_leaves_no_keeper_waiting(browser: type[_Browser])
 # -- turns ---------------------------------------------------------------------------------------------------------
 
 
+#: Of all probes here, which are in a hurry.
+PERIOD_S = 0.1
+
+
 def measured(path: Path, entrances: Sequence[Entrance], serving: int) -> dict[str, list[dict[str, str]]]:
     """The probes of some periods by capability, in the order in which they were due."""
     probes = Probes(
-        entrances, "x", path, serving_nodes=serving, starts_after_s=0, start_every_s=0.2,
+        entrances, "x", path, serving_nodes=serving, starts_after_s=0, start_every_s=PERIOD_S,
         driver=None, writer="", writes_path=path.with_name("writes.csv"),
     )  # fmt: skip
     probes.start()
     with gevent.Timeout(20):
         while min(state["samples"] for state in probes.snapshot().values()) < 5:
-            gevent.sleep(0.05)
+            gevent.sleep(0.02)
     probes.stop()
     body, _ = split_checked(path.read_bytes(), ProbeSample, "probes")
     rows: dict[str, list[dict[str, str]]] = {}
@@ -285,7 +291,7 @@ def test_keepers_take_turns_at_the_same_rate_as_one(
         assert turns(rows[capability])[:5] in (["0", "1", "0", "1", "0"], ["1", "0", "1", "0", "1"])
         assert {(row["via"], row["node"]) for row in rows[capability]} == {("0", "a"), ("1", "b")}
         due = [int(row["due_ns"]) for row in rows[capability]]
-        assert min(after - before for before, after in itertools.pairwise(due)) == to_ns(0.25)
+        assert min(after - before for before, after in itertools.pairwise(due)) == to_ns(PERIOD_S)
     assert {row["via"] for row in rows["save"] if row["ok"] == "0"} == ({"1"} if away else set())
     assert set(turns(rows["log_in"]) + turns(rows["start_session"])) == {""}
 

@@ -89,7 +89,7 @@ def test_a_start_waits_for_a_warm_parent_that_is_away(forker: SimpleNamespace, t
         with socket.socket(socket.AF_UNIX) as dead:  # the socket of a parent that has died
             dead.bind(str(path))
         start = asyncio.create_task(forker.request.fork(request(forker), 10, path))
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(2 * forker.request.RETRY_S)  # it was refused, and again
         assert not start.done()
         path.unlink()
         async with await asyncio.start_unix_server(answer, str(path)):

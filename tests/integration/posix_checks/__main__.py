@@ -11,9 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from . import programs, system_calls
-
-SLOW_S = 3.0
-"""A check that takes longer is worth a line: a timeout may be hidden in it."""
+from .expect import SLOW_S
 
 CHECKS = (*system_calls.CHECKS, *programs.CHECKS)
 

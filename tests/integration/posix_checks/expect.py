@@ -9,6 +9,9 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+SLOW_S = 3.0
+"""A check that takes longer is worth a line: a timeout may be hidden in it."""
+
 
 def expect_errno(code: int, action: Callable[..., object], *args: object) -> None:
     """The action fails with exactly this error."""

@@ -22,6 +22,7 @@ EXIT_OK = 0
 EXIT_USAGE = 1
 EXIT_NOT_MOUNTED = 32
 
+#: For calls that are under way, and then for what is not committed yet; less where these are done earlier.
 STOP_GRACE_S = 2.0
 """For requests under way and uncommitted data when told to stop; a lost server must not hold it up."""
 
