@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,13 +24,19 @@ NAMES = [
 ]
 
 
+@pytest.fixture(scope="module")
+def made() -> Mapping[str, str]:
+    """What is generated, by its file."""
+    return generated(Catalog(ROOT))
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_what_is_generated_is_up_to_date(name: str) -> None:
-    assert (ROOT / name).read_text(encoding="utf-8") == generated(Catalog(ROOT))[name], "run `make docs-generated`"
+def test_what_is_generated_is_up_to_date(made: Mapping[str, str], name: str) -> None:
+    assert (ROOT / name).read_text(encoding="utf-8") == made[name], "run `make docs-generated`"
 
 
-def test_everything_that_is_generated_is_compared() -> None:
-    assert set(generated(Catalog(ROOT))) == set(NAMES)
+def test_everything_that_is_generated_is_compared(made: Mapping[str, str]) -> None:
+    assert set(made) == set(NAMES)
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("topologies/*.yaml")) + sorted(ROOT.glob("experiments/*.yaml")))
