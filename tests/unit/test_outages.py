@@ -23,7 +23,7 @@ from tests.unit.analysis_runs import fault_events, grid_probes, history, ns, pro
 
 
 def work(probes: Sequence[ProbeSample], *, events: History | None = None, **changes: Any) -> CapabilityMeasures:
-    return work_of(record((), probes, events=events or history(fault_events(5, 30)), **changes))
+    return work_of(record((), probes, writes=(), events=events or history(fault_events(5, 30)), **changes))
 
 
 def work_of(run: RunRecord) -> CapabilityMeasures:
@@ -173,7 +173,7 @@ def covers(one: CapabilityMeasures, begin: float, end: float) -> bool:
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(period=periods, service=services, phase=st.floats(0, 1), begin=starts, length=st.floats(0.6, 4))
 def test_bounds_contain_a_kill(period: float, service: float, phase: float, begin: float, length: float) -> None:
     rows, end = [], begin + length
@@ -188,7 +188,7 @@ def test_bounds_contain_a_kill(period: float, service: float, phase: float, begi
     assert covers(work(rows, events=history(fault_events(4.9, 13), drain=14)), begin, end)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(period=periods, service=services, phase=st.floats(0, 1), begin=starts, length=st.floats(1.2, 4))
 def test_bounds_contain_a_stall(period: float, service: float, phase: float, begin: float, length: float) -> None:
     rows, end, deadline = [], begin + length, 0.8
@@ -203,7 +203,7 @@ def test_bounds_contain_a_stall(period: float, service: float, phase: float, beg
     assert covers(work(rows, events=history(fault_events(4.9, 13), drain=14)), begin, end)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.data())
 def test_any_samples_give_an_availability_and_their_order_does_not_matter(data: st.DataObject) -> None:
     samples = st.tuples(st.floats(-5, 40), st.floats(0, 5), st.integers(0, 1))
@@ -305,7 +305,7 @@ def test_with_one_place_the_union_is_what_was_found_there(kinds: list[tuple[floa
     assert union([[], found, []]) == [(edges, 1) for edges in found]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(samples_of_any_kind, st.lists(st.integers(0, 2), min_size=60, max_size=60))
 def test_the_outages_of_several_places_never_overlap_and_leave_none_out(
     kinds: list[tuple[float, float, int]], places: list[int]
@@ -323,7 +323,7 @@ def test_the_outages_of_several_places_never_overlap_and_leave_none_out(
             )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(period=periods, service=services, phase=st.floats(0, 1), begin=starts, away=st.integers(0, 1))
 def test_a_total_outage_of_one_of_two_places_is_one_whose_bounds_contain_it(
     period: float, service: float, phase: float, begin: float, away: int
