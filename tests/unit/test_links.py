@@ -10,7 +10,7 @@ import pytest
 
 from harness.components import SECRETS, images, plan
 from harness.components.hops import Hop, hop, listen_port
-from harness.core.experiment import Fault
+from harness.core.experiment import Experiment, Fault
 from harness.core.names import LINK_ROLE
 from harness.core.products import Workbench
 from harness.core.specs import ContainerSpec, NodeContext
@@ -22,7 +22,6 @@ from harness.faults.kinds.traffic import Reset
 from harness.runtime.images import context_files, published_reference
 from harness.spec import load_topology
 from harness.spec.resolved import dump_resolved, load_resolved
-from tests.unit.test_spec import experiment
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTEXT = NodeContext(run_id="r1", subnet_prefix="192.0.2", secrets={name: f"value-of-{name}" for name in SECRETS})
@@ -113,9 +112,9 @@ def test_the_next_hop_is_the_link_only_where_there_is_one() -> None:
     assert linked_hop == Hop("link-workbench-database", 41, 10_300)
 
 
-def test_links_are_written_to_the_resolved_spec_as_they_were_read() -> None:
+def test_links_are_written_to_the_resolved_spec_as_they_were_read(node_kill: Experiment) -> None:
     topology = linked((Role.WORKBENCH, Role.DATABASE))
-    text = dump_resolved(topology, experiment())
+    text = dump_resolved(topology, node_kill)
     assert "links:\n  - product: toxiproxy\n    from: workbench\n    to: database\n" in text
     assert load_resolved(text)[0] == topology
 
