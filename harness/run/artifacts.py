@@ -10,7 +10,7 @@ from dataclasses import astuple
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 
@@ -32,7 +32,7 @@ from harness.core.topology import Topology
 from harness.errors import RecordError, UsageError
 from harness.spec.resolved import dump_resolved, load_resolved
 
-__all__ = ["MatrixFile", "RunFolder"]
+__all__ = ["MatrixFile", "RunFolder", "TrialsFile"]
 
 _ROW_TYPES: Mapping[str, RowType] = {
     "operations": Operation,
@@ -172,12 +172,12 @@ class RunFolder:
         (self.path / name).write_text(text + "\n", encoding="utf-8")
 
 
-class MatrixFile:
-    """`results/matrix/<UTC time>-<id>.json`: what came of each cell of a matrix."""
+class _ResultFile:
+    """A file about several runs."""
 
-    def __init__(self, root: Path, started: datetime, matrix_id: str) -> None:
+    def __init__(self, root: Path, path: Path) -> None:
         self.root = root
-        self.path = root / "matrix" / f"{started:%Y%m%dT%H%M%SZ}-{matrix_id}.json"
+        self.path = path
 
     def write(self, content: Mapping[str, Any]) -> None:
         """Replace the file as a whole, so that it can be read at any time."""
@@ -189,6 +189,22 @@ class MatrixFile:
     def relative(self, folder: RunFolder) -> str:
         """A run's folder, seen from that of all results."""
         return str(folder.path.resolve().relative_to(self.root.resolve()))
+
+
+class MatrixFile(_ResultFile):
+    """`results/matrix/<UTC time>-<id>.json`: what came of each cell of a matrix."""
+
+    def __init__(self, root: Path, started: datetime, matrix_id: str) -> None:
+        super().__init__(root, root / "matrix" / f"{started:%Y%m%dT%H%M%SZ}-{matrix_id}.json")
+
+
+class TrialsFile(_ResultFile):
+    """`results/<topology>/<experiment>/trials/<first run>.json`: a set of trials; its first run is the control run."""
+
+    FOLDER: ClassVar[str] = "trials"
+
+    def __init__(self, root: Path, topology: str, experiment: str, first: RunFolder) -> None:
+        super().__init__(root, root / topology / experiment / self.FOLDER / f"{first.path.name}.json")
 
 
 def _dtypes(row_type: RowType) -> dict[str, str]:
