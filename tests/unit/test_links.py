@@ -19,10 +19,10 @@ from harness.core.words import Role
 from harness.errors import SpecError
 from harness.faults.kinds.packets import Loss, Partition
 from harness.faults.kinds.traffic import Reset
+from harness.faults.registry import RULES
 from harness.runtime.images import context_files, published_reference
-from harness.spec import load_topology
+from harness.spec import load_experiment, load_topology
 from harness.spec.resolved import dump_resolved, load_resolved
-from tests.unit.test_spec import experiment
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTEXT = NodeContext(run_id="r1", subnet_prefix="192.0.2", secrets={name: f"value-of-{name}" for name in SECRETS})
@@ -115,7 +115,7 @@ def test_the_next_hop_is_the_link_only_where_there_is_one() -> None:
 
 def test_links_are_written_to_the_resolved_spec_as_they_were_read() -> None:
     topology = linked((Role.WORKBENCH, Role.DATABASE))
-    text = dump_resolved(topology, experiment())
+    text = dump_resolved(topology, load_experiment(ROOT / "experiments/node-kill.yaml", RULES))
     assert "links:\n  - product: toxiproxy\n    from: workbench\n    to: database\n" in text
     assert load_resolved(text)[0] == topology
 
