@@ -251,7 +251,7 @@ def _more_trials(nines: Nines, projection: Projection) -> Table:
 def _enough(projection: Projection) -> Iterator[str]:
     for one in projection.enough:
         target = f"{one.percent:g}% with probability 0.95"
-        if one.more is None:
+        if one.more is None and one.probability_at_best is not None:
             best = f"even if every failure recovers by design it is {one.probability_at_best:.4f}"
             yield f"{target}: no number of trials would do, {best}"
         elif one.more:
@@ -299,13 +299,13 @@ def _verdict(nines: Nines, console: Console) -> None:
         console.print(text)
         return
     line = nines.projection.target(question.target_percent)
-    probability = line.probability_total if question.by == "total" else line.probability_users
+    budget, probability = duration(line.budget_s), line.probability(question)
     word, style = ("MET", STYLES[Outcome.PASS]) if nines.meets else ("NOT MET", STYLES[Outcome.FAIL])
     console.print(
         Text.assemble(
             (word, style),
             f"  under these rates and these faults the {whose} downtime is within the budget of "
-            f"{question.target_percent:g}% ({duration(line.budget_s)} a year) with probability {probability:.4f}, "
+            f"{question.target_percent:g}% ({budget} a year) with probability {probability:.4f}, "
             "expected 0.95 or more",
         )
     )

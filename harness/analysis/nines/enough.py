@@ -14,8 +14,8 @@ from harness.analysis.nines.question import Question
 
 __all__ = ["Enough", "enough_trials"]
 
-#: The probability is then known to 0.003 (two standard errors at 0.95), which is enough to count trials.
-DRAWS: Final = 20_000
+#: The probability is then known to 0.004 (two standard errors at 0.95), which is enough to count trials.
+DRAWS: Final = 10_000
 #: Nobody runs more of each experiment.
 TRIALS_AT_MOST: Final = 10_000
 
@@ -27,12 +27,15 @@ class Enough:
     percent: float
     more: int | None
     """So many of each experiment, all flawless, and the target would be met; None where no number would do."""
-    probability_at_best: float
-    """That the downtime is within the budget, if every single failure is recovered from by design."""
+    probability_at_best: float | None = None
+    """That the downtime is within the budget, if every single failure is recovered from by design; None where the
+    target is met already."""
 
 
-def enough_trials(hazards: Sequence[Hazard], question: Question, percent: float) -> Enough:
-    """By the same draws as the verdict, with more trials that recover by design as those did that are there."""
+def enough_trials(hazards: Sequence[Hazard], question: Question, percent: float, probability_now: float) -> Enough:
+    """As the verdict, by drawing, with more trials that recover by design as those did that are there."""
+    if probability_now >= CONFIDENCE:
+        return Enough(percent=percent, more=0)
     budget_s = YEAR_S * (1 - percent / 100)
 
     def probability(more: int | None) -> float:
@@ -44,5 +47,6 @@ def enough_trials(hazards: Sequence[Hazard], question: Question, percent: float)
     at_best = probability(None)
     if at_best < CONFIDENCE or probability(TRIALS_AT_MOST) < CONFIDENCE:
         return Enough(percent=percent, more=None, probability_at_best=at_best)
-    more = least(lambda number: probability(number) >= CONFIDENCE, TRIALS_AT_MOST)
+    # none at all are too few: that was drawn more often than here
+    more = least(lambda number: number > 0 and probability(number) >= CONFIDENCE, TRIALS_AT_MOST)
     return Enough(percent=percent, more=more, probability_at_best=at_best)

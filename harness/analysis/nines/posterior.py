@@ -14,6 +14,7 @@ What was never seen to recover by design has no length of such a recovery: then 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,8 +32,8 @@ Ints = npt.NDArray[np.int64]
 
 #: A Julian year.
 YEAR_S: Final = 365.25 * 86400
-#: The sum of more repairs than this in one year is drawn as normal, by its mean and variance.
-REPAIRS_ONE_BY_ONE: Final = 50
+#: Of more repairs than this in one year the sum is drawn as normal, by its mean and variance.
+ONE_BY_ONE: Final = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,32 +108,33 @@ def draw_years(hazard: Hazard, rng: np.random.Generator, draws: int, *, more_fla
     `more_flawless` trials are added that recovered by design as those did that are there; None: no failure is missed.
     """
     outages: Ints = rng.poisson(rng.gamma(hazard.rate.shape, 1 / hazard.rate.years, draws) * hazard.machines)
-    recovered, missed_trials = hazard.recovered, hazard.missed
     missed: Ints = rng.binomial(outages, _miss_chance(hazard, rng, draws, more_flawless))
-    total_s, users_s = np.zeros(draws), np.zeros(draws)
+    total_s, users_s, restarted, lost = np.zeros((4, draws))
+    recovered, missed_trials = hazard.recovered, hazard.missed
 
-    good = outages - missed
-    rows = np.flatnonzero(good)
-    if len(rows):
+    # One bootstrap of all trials for a year: what it gives to some of them, made to sum to 1, is a bootstrap of these.
+    some = np.flatnonzero(outages)
+    parts = rng.standard_exponential((len(some), len(hazard.trials)))
+    of_recovered, of_missed = parts[:, : len(recovered)], parts[:, len(recovered) :]
+
+    every = (*recovered, *missed_trials)
+    shares = _mean(parts, [(one.restarted_ratio, one.lost_ratio) for one in every])
+    restarted[some], lost[some] = (outages[some] * share for share in shares)
+
+    at = np.flatnonzero(outages[some] > missed[some])
+    if len(at):
+        rows = some[at]
         lengths = np.array([(one.outage_s, one.user_outage_s) for one in recovered])
-        sums = rng.multinomial(good[rows], _weights(rng, len(rows), len(recovered))) @ lengths
-        total_s[rows] += sums[:, 0]
-        users_s[rows] += sums[:, 1]
+        total_s[rows], users_s[rows] = _sums(of_recovered[at], outages[rows] - missed[rows], lengths, rng).T
 
-    rows = np.flatnonzero(missed)
-    if len(rows):
+    at = np.flatnonzero(missed[some])
+    if len(at):
+        rows = some[at]
         repairs_s = _repairs_s(hazard.repair, missed[rows], rng)
-        seen = np.array([(one.waiting_ratio, one.others_outage_s) for one in missed_trials] or [(1.0, 0.0)])
-        mean = _weights(rng, len(rows), len(seen)) @ seen
+        who_waited = [(one.waiting_ratio, one.others_outage_s) for one in missed_trials]
+        waiting, others_s = _mean(of_missed[at], who_waited) if who_waited else (1.0, 0.0)
         total_s[rows] += repairs_s
-        users_s[rows] += repairs_s * mean[:, 0] + missed[rows] * mean[:, 1]
-
-    restarted, lost = np.zeros(draws), np.zeros(draws)
-    rows = np.flatnonzero(outages)
-    if len(rows):
-        shares = np.array([(one.restarted_ratio, one.lost_ratio) for one in hazard.trials])
-        mean = _weights(rng, len(rows), len(shares)) @ shares
-        restarted[rows], lost[rows] = (outages[rows] * mean[:, column] for column in (0, 1))
+        users_s[rows] += repairs_s * waiting + missed[rows] * others_s
     return Years(
         experiment=hazard.experiment,
         outages=outages,
@@ -152,16 +154,37 @@ def _miss_chance(hazard: Hazard, rng: np.random.Generator, draws: int, more_flaw
     return rng.beta(1 + len(hazard.missed), 1 + len(hazard.recovered) + more_flawless, draws)
 
 
-def _weights(rng: np.random.Generator, rows: int, trials: int) -> Floats:
-    """Weights of the trials for each row: Dirichlet(1, ..., 1), as exponentials divided by their sum."""
-    parts = rng.standard_exponential((rows, trials))
-    weights: Floats = parts / parts.sum(axis=1, keepdims=True)
-    return weights
+def _mean(parts: Floats, pairs: Sequence[tuple[float, float]]) -> tuple[Floats, Floats]:
+    """The weighted means of both of a pair, for each row of parts, which are weights up to a factor."""
+    whole = parts.sum(axis=1)
+    first, second = (parts @ np.array(column) / whole for column in zip(*pairs, strict=True))
+    return first, second
+
+
+def _sums(parts: Floats, counts: Ints, values: Floats, rng: np.random.Generator) -> Floats:
+    """For each row the sums of the values (one row of them a trial) of so many trials, drawn by their parts.
+
+    Laid end to end the parts are a line on which each row has a stretch, and each draw is a point of it. That takes a
+    third of the time of numpy's multinomial for the few draws that a year has; which does the rows with many.
+    """
+    rows, trials = parts.shape
+    many = counts > ONE_BY_ONE
+    row_of = np.repeat(np.arange(rows), np.where(many, 0, counts))
+    line = np.cumsum(parts.ravel())
+    begins = np.concatenate(([0.0], line[trials - 1 :: trials]))
+    points = begins[row_of] + rng.random(len(row_of)) * (begins[row_of + 1] - begins[row_of])
+    # rounding may put a point just outside of its stretch
+    drawn = np.clip(np.searchsorted(line, points, side="right") - row_of * trials, 0, trials - 1)
+    sums: Floats = np.stack([np.bincount(row_of, weights=column[drawn], minlength=rows) for column in values.T], axis=1)
+    if many.any():
+        weights = parts[many] / parts[many].sum(axis=1, keepdims=True)
+        sums[many] = rng.multinomial(counts[many], weights) @ values
+    return sums
 
 
 def _repairs_s(repair: ManualRepair, counts: Ints, rng: np.random.Generator) -> Floats:
     """The sum of so many repairs, for each row."""
-    many = counts > REPAIRS_ONE_BY_ONE
+    many = counts > ONE_BY_ONE
     few = np.where(many, 0, counts)
     one_by_one = _each_repair_s(repair, int(few.sum()), rng)
     sums = np.bincount(np.repeat(np.arange(len(counts)), few), weights=one_by_one, minlength=len(counts))

@@ -55,6 +55,10 @@ class TargetLine:
     """Mean downtime of the platform / budget."""
     used_users_ratio: float
 
+    def probability(self, question: Question) -> float:
+        """Of the downtime that is asked about."""
+        return self.probability_total if question.by == "total" else self.probability_users
+
 
 @dataclass(frozen=True, kw_only=True)
 class HazardLine:
@@ -128,10 +132,11 @@ def project(hazards: Sequence[Hazard], question: Question) -> Projection:
     total_s: Floats = np.minimum(YEAR_S, sum((one.total_s for one in every), nothing))
     users_s: Floats = np.minimum(YEAR_S, sum((one.users_s for one in every), nothing))
     percents = sorted({*TARGETS_PERCENT, question.target_percent})
+    targets = tuple(_target(percent, total_s, users_s) for percent in percents)
     return Projection(
         total_s=_spread(total_s),
         users_s=_spread(users_s),
-        targets=tuple(_target(percent, total_s, users_s) for percent in percents),
+        targets=targets,
         hazards=tuple(
             _hazard(hazard, years.total_s, years.users_s, total_s, users_s)
             for hazard, years in zip(hazards, every, strict=True)
@@ -145,7 +150,9 @@ def project(hazards: Sequence[Hazard], question: Question) -> Projection:
             for hazard in hazards
         ),
         enough=tuple(
-            enough_trials(hazards, question, percent) for percent in sorted({question.target_percent, ALSO_PERCENT})
+            enough_trials(hazards, question, line.percent, line.probability(question))
+            for line in targets
+            if line.percent in (question.target_percent, ALSO_PERCENT)
         ),
     )
 

@@ -41,8 +41,7 @@ class Nines:
         """Whether the target is met with 95% probability; None where it can't be told."""
         if self.projection is None:
             return None
-        line = self.projection.target(self.question.target_percent)
-        return (line.probability_total if self.question.by == "total" else line.probability_users) >= CONFIDENCE
+        return self.projection.target(self.question.target_percent).probability(self.question) >= CONFIDENCE
 
     @property
     def exit_code(self) -> int:
