@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -153,6 +154,11 @@ def _times(line: HazardLine) -> str:
     return f"{line.rate_per_year:.3g}{machines}"
 
 
+def _probability(value: float) -> str:
+    """With four decimals, rounded down: 0.99999 must not read as certain, nor 0.94999 as 0.95."""
+    return f"{math.floor(value * 1e4 + 1e-6) / 1e4:.4f}"
+
+
 def _share(ratio: float | None) -> str:
     return "" if ratio is None else f"{ratio:.1%}"
 
@@ -216,9 +222,9 @@ def _targets(nines: Nines, projection: Projection) -> Table:
         table.add_row(
             f"{line.percent:g}%" + (" <" if asked else ""),
             duration(line.budget_s),
-            f"{line.probability_total:.4f}",
+            _probability(line.probability_total),
             f"{line.used_total_ratio:.0%}",
-            f"{line.probability_users:.4f}",
+            _probability(line.probability_users),
             f"{line.used_users_ratio:.0%}",
             style="bold" if asked else "",
         )
@@ -252,7 +258,7 @@ def _enough(projection: Projection) -> Iterator[str]:
     for one in projection.enough:
         target = f"{one.percent:g}% with probability 0.95"
         if one.more is None and one.probability_at_best is not None:
-            best = f"even if every failure recovers by design it is {one.probability_at_best:.4f}"
+            best = f"even if every failure recovers by design it is {_probability(one.probability_at_best)}"
             yield f"{target}: no number of trials would do, {best}"
         elif one.more:
             yield f"{target}: {one.more} more of each experiment, all flawless"
@@ -299,13 +305,13 @@ def _verdict(nines: Nines, console: Console) -> None:
         console.print(text)
         return
     line = nines.projection.target(question.target_percent)
-    budget, probability = duration(line.budget_s), line.probability(question)
+    budget, probability = duration(line.budget_s), _probability(line.probability(question))
     word, style = ("MET", STYLES[Outcome.PASS]) if nines.meets else ("NOT MET", STYLES[Outcome.FAIL])
     console.print(
         Text.assemble(
             (word, style),
             f"  under these rates and these faults the {whose} downtime is within the budget of "
-            f"{question.target_percent:g}% ({budget} a year) with probability {probability:.4f}, "
+            f"{question.target_percent:g}% ({budget} a year) with probability {probability}, "
             "expected 0.95 or more",
         )
     )

@@ -149,3 +149,30 @@ def test_a_node_more_never_makes_it_worse(failures: float, repair_s: float, node
         for n in (nodes, nodes + 1)
     )
     assert 0 < few.availability <= more.availability + 1e-12 <= 1 + 1e-9
+
+
+def test_the_worked_example_of_the_documentation() -> None:
+    per_node = Rate(per_year=0.5, uncertainty_percent=100, source="a test")
+    nodes = hazard(*(trial(x) for x in (10.0, 12.0, 14.0, 12.0)), rate=per_node, machines=2)
+    balancer = hazard(missed(), rate=replace(per_node, per_year=0.1), experiment="lb-loss")
+    assert nodes.expected_downtime_s == pytest.approx(610)
+    assert balancer.expected_downtime_s == pytest.approx(360)
+    assert miss_probability_at_most(0, 4) == pytest.approx(0.53, abs=0.005)
+    found = project([nodes, balancer], Question(target_percent=99.99))
+    assert found.total_s.mean == pytest.approx(970, rel=0.03)
+    assert found.users_s.mean == pytest.approx(965, rel=0.03)
+    assert [line.share_total_ratio for line in found.hazards] == pytest.approx([0.63, 0.37], abs=0.01)
+    assert found.target(99.9).used_total_ratio == pytest.approx(0.031, abs=0.001)
+    assert found.cost.mean == pytest.approx(26800, rel=0.03)
+    no_missed_node = 5 * (16 * math.log(2) - 32 + 36 - 56 / 3 + 15 / 4)
+    assert no_missed_node == pytest.approx(0.868, abs=0.001)
+    assert found.target(99.99).probability_total == pytest.approx(no_missed_node / 1.1, abs=0.006)
+    by_mean = more_flawless_trials(nodes, [nodes, balancer], 99.99, budget_s(99.99))
+    assert by_mean.miss_at_most == pytest.approx(0.776, abs=0.001)
+    assert (flawless_trials(0.776), by_mean.more) == (3, 0)
+    (by_probability,) = (one for one in found.enough if one.percent == 99.99)
+    assert by_probability.more is None
+    assert by_probability.probability_at_best == pytest.approx(1 / 1.1, abs=0.012)
+    pair = topology(load_balancer=LoadBalancer(), workbench=Workbench(nodes=2, mode="active-active"))
+    diagram = block_diagram(pair, 0.5, 3600)
+    assert [round(block.downtime_s, 1) for block in diagram.blocks] == [1799.9, 0.1]
