@@ -130,6 +130,12 @@ def test_more_flawless_trials_only_change_what_is_missed() -> None:
     assert draw(hazard(trial()), more_flawless=None).missed.sum() == 0
 
 
+def test_years_in_which_nothing_fails_are_whole() -> None:
+    never = rate(events=1, exposure_years=1e9)
+    years = draw(hazard(trial(), missed(), rate=never))
+    assert (years.outages.sum(), years.total_s.sum(), years.users_s.sum(), years.lost_ratio.sum()) == (0, 0, 0, 0)
+
+
 def test_sessions_are_lost_by_the_share_of_the_trials() -> None:
     years = draw(hazard(trial(restarted_ratio=0.5, lost_ratio=0.25)))
     assert years.restarted_ratio == pytest.approx(0.5 * years.outages)

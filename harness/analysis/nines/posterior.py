@@ -54,14 +54,17 @@ class Hazard:
     def recovered(self) -> tuple[Trial, ...]:
         """Trials whose measured time stands: recovered by design or, where what undoes the fault belongs to the event,
         recovered at all."""
-        if self.rate.repair == "measured":
-            return tuple(one for one in self.trials if one.recovery is not Recovery.NOT_RECOVERED)
-        return tuple(one for one in self.trials if one.by_design)
+        return tuple(one for one in self.trials if self._stands(one))
 
     @property
     def missed(self) -> tuple[Trial, ...]:
         """The other trials."""
-        return tuple(one for one in self.trials if one not in self.recovered)
+        return tuple(one for one in self.trials if not self._stands(one))
+
+    def _stands(self, one: Trial) -> bool:
+        if self.rate.repair == "measured":
+            return one.recovery is not Recovery.NOT_RECOVERED
+        return one.by_design
 
     @property
     def outages_per_year(self) -> float:
