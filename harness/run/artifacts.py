@@ -32,7 +32,7 @@ from harness.core.topology import Topology
 from harness.errors import RecordError, UsageError
 from harness.spec.resolved import dump_resolved, load_resolved
 
-__all__ = ["MatrixFile", "RunFolder", "TrialsFile"]
+__all__ = ["MatrixFile", "RunFolder", "TrialsFile", "runs_below"]
 
 _ROW_TYPES: Mapping[str, RowType] = {
     "operations": Operation,
@@ -205,6 +205,59 @@ class TrialsFile(_ResultFile):
 
     def __init__(self, root: Path, topology: str, experiment: str, first: RunFolder) -> None:
         super().__init__(root, root / topology / experiment / self.FOLDER / f"{first.path.name}.json")
+
+
+def runs_below(path: Path) -> list[RunFolder]:
+    """The runs that a path means: a run's folder, a folder with runs somewhere in it, or the JSON file of several runs
+    (a suite, a matrix, a set of trials), which names their folders under `folder`. Each once, by its place.
+
+    Raises `UsageError` where there is none.
+    """
+    if path.is_file():
+        folders = [_named_folder(path, name) for name in _folder_names(path)]
+    elif path.is_dir():
+        # `latest` is a link to one of the others, and links are not followed
+        folders = [history.parent.resolve() for history in path.resolve().rglob("history.jsonl")]
+    else:
+        raise UsageError(f"{path}: there is no such file or folder", hint="name results, or a folder or file in it")
+    if not folders:
+        raise UsageError(
+            f"{path}: there is no run in it, expected a folder with a history.jsonl somewhere below",
+            hint="run something first: harness run TOPOLOGY",
+        )
+    return [RunFolder(folder) for folder in sorted(set(folders))]
+
+
+def _folder_names(path: Path) -> list[str]:
+    """What stands under `folder` anywhere in a JSON file."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise UsageError(
+            f"{path}: {error}, expected the JSON file of a suite, a matrix or a set of trials, or a folder",
+            hint="name a file like results/<topology>/suites/<run>.json or results/matrix/<time>.json",
+        ) from error
+    names: list[str] = []
+    waiting = [content]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            names += [value["folder"]] if isinstance(value.get("folder"), str) else []
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+    return names
+
+
+def _named_folder(path: Path, name: str) -> Path:
+    """A run's folder that a file names as seen from that of all results, which is somewhere above the file."""
+    for root in path.resolve().parents:
+        if (root / name / "history.jsonl").is_file():
+            return root / name
+    raise UsageError(
+        f"{path}: folder is {name}, expected the folder of a run in one of the folders above the file",
+        hint="name the folders of the runs themselves if they were moved",
+    )
 
 
 def _dtypes(row_type: RowType) -> dict[str, str]:
