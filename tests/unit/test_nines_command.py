@@ -199,7 +199,7 @@ def test_a_suite_file_means_its_runs(ask: Ask, results: Path, own: Path) -> None
     ("name", "content", "expected"),
     [
         ("nowhere", None, "there is no such file or folder"),
-        ("x.json", "{", "expected the JSON file of a suite or a matrix"),
+        ("x.json", "{", "expected the JSON file of a suite, a matrix"),
         ("x.json", "{}", "there is no run in it"),
         ("x.json", '{"cells": [{"folder": "gone/node-kill/1"}]}', "folder is gone/node-kill/1, expected the folder"),
     ],
