@@ -167,10 +167,10 @@ def test_without_any_trial_nothing_can_be_told(ask: Ask, results: Path, own: Pat
 
 
 def test_two_topologies_are_refused_with_their_names(ask: Ask, results: Path) -> None:
-    (one,) = (results / "active-passive/lb-loss").iterdir()
-    spec = one / "spec.resolved.yaml"
-    spec.write_text(spec.read_text().replace("  name: active-passive", "  name: other"))
-    with pytest.raises(UsageError, match=r"2 topologies: active-passive \(3 runs\), other \(1 runs\)"):
+    other = replace(load_topology(ROOT / "topologies/active-passive.yaml"), name="other")
+    experiment = load_experiment(ROOT / "experiments/lb-loss.yaml", RULES)
+    run(results, other, replace(experiment, load=replace(experiment.load, users=2)))
+    with pytest.raises(UsageError, match=r"2 topologies: active-passive \(4 runs\), other \(1 runs\)"):
         ask(results)
 
 
