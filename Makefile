@@ -69,6 +69,8 @@ bench: .venv/.ready  ## measure the speeds (see benchmarks/README.md)
 	$(BIN)/python benchmarks/main_job.py
 	$(BIN)/python -m benchmarks.topologies
 	$(BIN)/python -m benchmarks.fault_effects
+	$(BIN)/python -m benchmarks.nines
+	$(BIN)/python -m benchmarks.analysis
 
 lock: .venv/.ready  ## write requirements.lock anew from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header -o requirements.lock

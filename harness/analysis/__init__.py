@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.analysis.availability import session_timeline, user_uptime
 from harness.analysis.checks_audit import audit_checks
+from harness.analysis.effects import fault_effects
 from harness.analysis.facts import read_facts
 from harness.analysis.gate import refused_without_fault
 from harness.analysis.growth import before_growth
@@ -35,6 +36,7 @@ def analyse(record: RunRecord) -> Measures:
     parts = Parts(
         facts=facts,
         capabilities=capabilities,
+        effects=fault_effects(facts, outages),
         sessions=sessions,
         session_counts=count_sessions(sessions),
         logged_in_again=sum(row.logged_in_again for row in sessions),

@@ -16,11 +16,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from harness.analysis.facts import Window
+from harness.analysis.intervals import seconds, union
 from harness.analysis.sessions import SessionRow
+from harness.analysis.windowed import DownTimes, WorstWindow, windowed
 from harness.core.clock import NS_PER_S, to_s
 from harness.core.words import SessionOutcome
 
-__all__ = ["GRID_NS", "SessionState", "Timeline", "UserUptime", "session_timeline", "user_uptime"]
+__all__ = ["GRID_NS", "SessionState", "Timeline", "UserUptime", "down_times", "session_timeline", "user_uptime"]
 
 Ints = npt.NDArray[np.int64]
 #: Step of the timeline: a quarter of a second shows a 1 s outage without hiding its edges, and stays small.
@@ -36,8 +38,12 @@ class UserUptime:
     """User-uptime; None without users: nothing is not good."""
     outage_s: float | None
     """User-weighted outage: mean down time of a user. Half of the users down for 3 s is 1.5 s."""
+    union_s: float | None
+    """Time in which at least one user was down. Half of the users down for 3 s is 3 s."""
     worst_s: float | None
     """Down time of the user who fared worst."""
+    windowed: tuple[WorstWindow, ...]
+    """The worst user-uptime for each window length, shortest first; empty without users."""
 
 
 class SessionState(StrEnum):
@@ -67,43 +73,47 @@ class Timeline:
 
 def user_uptime(operations: pd.DataFrame, window: Window | None) -> UserUptime:
     """User-uptime of everybody who did anything by the end of the window. `operations` as from `operations_of`."""
-    if window is not None:
-        operations = operations[operations["send_ns"] < window.end_ns]
-    if window is None or operations.empty:
-        return UserUptime(users=0, ratio=None, outage_s=None, worst_s=None)
-    users = int(operations["user"].nunique())
-    inside = operations[operations["send_ns"] >= window.start_ns]
-    failed = inside["ok"] != 1
-    rows = inside[failed | (inside["rung"] == "")]
-    down = _down_ns(rows, window) if len(rows) else np.zeros(1, dtype=np.int64)
-    total_ns = users * (window.end_ns - window.start_ns)
+    down = None if window is None else down_times(operations, window)
+    if window is None or down is None:
+        return UserUptime(users=0, ratio=None, outage_s=None, union_s=None, worst_s=None, windowed=())
+    lengths = down.end_ns - down.start_ns
+    total_ns = int(lengths.sum())
     return UserUptime(
-        users=users,
-        ratio=1.0 - min(1.0, int(down.sum()) / total_ns),
-        outage_s=to_s(int(down.sum())) / users,
-        worst_s=to_s(int(down.max())),
+        users=down.users,
+        ratio=1.0 - total_ns / (down.users * (window.end_ns - window.start_ns)),
+        outage_s=to_s(total_ns) / down.users,
+        union_s=seconds(union(zip(down.start_ns.tolist(), down.end_ns.tolist(), strict=True))),
+        worst_s=to_s(int(np.bincount(down.user, weights=lengths).max())) if len(lengths) else 0.0,
+        windowed=windowed(down, window),
     )
 
 
-def _down_ns(rows: pd.DataFrame, window: Window) -> Ints:
-    """Nanoseconds of down time of each user with rows; `rows`: failed and good operations by user and send."""
-    code, _ = pd.factorize(rows["user"])
-    send: Ints = rows["send_ns"].to_numpy(dtype=np.int64)
-    end: Ints = rows["end_ns"].to_numpy(dtype=np.int64)
-    failed = rows["ok"].to_numpy(dtype=np.int64) != 1
-    new_user = np.append(True, code[1:] != code[:-1])
-    after_good = np.append(True, ~failed[:-1])
-    first_failed = np.flatnonzero(failed & (new_user | after_good))
-    if not len(first_failed):
-        return np.zeros(1, dtype=np.int64)
+def down_times(operations: pd.DataFrame, window: Window) -> DownTimes | None:
+    """When each user was down; None where nobody did anything by the end of the window."""
+    user = operations["user"].cat.codes.to_numpy()
+    send: Ints = operations["send_ns"].to_numpy()
+    end: Ints = operations["end_ns"].to_numpy()
+    users = len(np.unique(user[send < window.end_ns]))
+    if not users:
+        return None
+    failed = operations["ok"].to_numpy() != 1
+    counts = (send >= window.start_ns) & (send < window.end_ns) & (failed | (operations["rung"] == "").to_numpy())
+    rows = np.flatnonzero(counts)
+    failed, user = failed[rows], user[rows]
+    new = np.append(True, user[1:] != user[:-1])[: len(rows)]
+    first_failed = np.flatnonzero(failed & (new | ~np.roll(failed, 1)))
     # The next good row of the same user; without one the user stays down until the end of the window.
     good = np.append(np.flatnonzero(~failed), len(rows))
     back = good[np.searchsorted(good, first_failed)]
-    ends = np.append(end, window.end_ns)
-    same = np.append(code, -1)[back] == code[first_failed]
-    stop = np.minimum(np.where(same, ends[back], window.end_ns), window.end_ns)
-    down = np.bincount(code[first_failed], weights=np.maximum(0, stop - send[first_failed]))
-    return np.minimum(np.rint(down).astype(np.int64), window.end_ns - window.start_ns)
+    same = np.append(user, -1)[back] == user[first_failed]
+    stop = np.where(same, np.append(end[rows], window.end_ns)[back], window.end_ns)
+    whose: Ints = user[first_failed].astype(np.int64)
+    # One user's may overlap where rows do: each begins where those before it ended. Users follow each other on a line.
+    length = window.end_ns - window.start_ns
+    line = whose * (length + 1) - window.start_ns
+    reach = np.maximum.accumulate(np.minimum(stop, window.end_ns) + line)
+    begin = np.maximum(send[rows[first_failed]] + line, np.append(np.int64(0), reach[:-1])[: len(reach)])
+    return DownTimes(users=users, user=whose, start_ns=begin - line, end_ns=np.maximum(begin, reach) - line)
 
 
 def session_timeline(ledger: tuple[SessionRow, ...], window: Window | None) -> Timeline | None:

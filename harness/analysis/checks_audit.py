@@ -203,7 +203,7 @@ def audit_checks(balancer: pd.DataFrame, outages: Sequence[Outage], facts: Facts
         return ChecksAudit(backends=(), changes=())
     backends: list[BackendAudit] = []
     changes: list[StateChange] = []
-    for name, rows in balancer.groupby("balancer"):
+    for name, rows in balancer.groupby("balancer", observed=True):
         said = _said(rows)
         changes += _changes(str(name), said, window)
         for moments in _moments(facts.faults, window):

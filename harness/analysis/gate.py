@@ -78,7 +78,7 @@ def refused_without_fault(record: RunRecord, facts: Facts, probes: pd.DataFrame)
             probes=len(rows),
             most_often=str(rows["detail"][refused].value_counts().sort_index().idxmax()),
         )
-        for name, rows in last.groupby("capability")
+        for name, rows in last.groupby("capability", observed=True)
         if (refused := (rows["ok"] == 0) & rows["detail"].str.startswith(REFUSALS)).any()
     ]
     enough = [one for one in found if one.probes >= SAMPLES_AT_LEAST and one.refused >= REFUSED_FROM_RATIO * one.probes]

@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.analysis.availability import Timeline, UserUptime
 from harness.analysis.checks_audit import ChecksAudit
+from harness.analysis.effects import FaultEffect
 from harness.analysis.facts import Facts
 from harness.analysis.gate import WithoutFault
 from harness.analysis.outages import CapabilityMeasures, Outage
@@ -35,17 +36,36 @@ DEFINITIONS: Mapping[str, str] = {
     "works without any fault": "Everybody works before anything is broken. Broken where something is promised, the "
     "steady state was not reached, and in the last 30 s of waiting for it the platform answered at least 10% of the "
     "probes of a capability with a refusal. Missed deadlines and broken connections don't count.",
+    "outages together": "Number, sum and longest of a capability's outages. The sum counts the time in which any "
+    "place was away; the mean over places weights them, so that one of two away for 3 s is 3 s and 1.5 s.",
+    "time to effect": "From a fault's injection to the first edge of an outage that began in its time. The range is "
+    "what the edges and the two stamps around the injection allow; nothing comes before its cause.",
+    "time to recovery": "From a fault's injection to the last edge of the outages that began in its time. Where it "
+    "took a repair, from the beginning of the undoing too.",
     "availability": "1 - sum of a capability's outages / length of the observation window. Measured in this window "
     "under this fault; not a projection for a year.",
     "user-uptime": "Sum of the users' up time / sum of their up and down time; a user is down from the send of the "
     "first failed operation to the completion of the next good one (Hauer et al., NSDI 2020).",
-    "user-weighted outage": "Mean down time of a user.",
+    "user-weighted outage": "Mean down time of a user: half of them down for 3 s is 1.5 s.",
+    "anybody down": "Time in which at least one user was down: half of them down for 3 s is 3 s.",
+    "windowed user-uptime": "For each window length the lowest user-uptime of all windows of that length in the "
+    "observation (Hauer et al., NSDI 2020). One long outage is bad in long windows too, many short ones only in short.",
     "disturbed": "From the send of a session's first failed operation to the completion of its next good work.",
     "undisturbed": "No failed operation.",
     "kept": "Failures, then the same kernel with its memory.",
     "restarted": "Works again, but the kernel's memory is gone.",
     "lost": "Could not work again by the end of the observation; of writes: acknowledged, and missing afterwards; "
     "where each node has homes of its own, missing on the node that served the person last.",
+    "stalled": "Operations that were answered well, but slowly: after more than 4 times the p99 of the steady state, "
+    "and more than 5 ms.",
+    "duplicated home": "Two servers of one person at once, on one home. It can be excluded where only one server was "
+    "ever asked for; else it is not known, because what runs on the nodes is not recorded.",
+    "duplicated": "Values that are there more than once, counted beyond the first.",
+    "reordered": "Acknowledged values that stand after one that was written later; a table of the database has no "
+    "order.",
+    "recovery point": "The age of the oldest acknowledged write of a loss when it was lost: with the first injection "
+    "of a fault after the last lost write, or with that write where the loss went on while a fault was in force. "
+    "There is none where nothing was lost.",
     "longest time without a database write": "In the window, between two acknowledgements in a row that the one writer "
     "got, which tries 20 times a second and comes again about once a second while it fails. The edges of the window "
     "count as acknowledgements, so a database that did not come back shows.",
@@ -81,6 +101,8 @@ class Parts:
 
     facts: Facts
     capabilities: tuple[CapabilityMeasures, ...]
+    effects: tuple[FaultEffect, ...]
+    """What each fault did when, by fault."""
     sessions: tuple[SessionRow, ...]
     session_counts: tuple[SessionCount, ...]
     logged_in_again: int

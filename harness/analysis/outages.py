@@ -27,6 +27,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from harness.analysis.facts import Facts, Window
+from harness.analysis.intermittent import OutageTotals, outage_totals
 from harness.analysis.recoveries import began_ns, fault_at, recovery_of, worst
 from harness.core.clock import NS_PER_S, to_ns, to_s
 from harness.core.words import Capability, Recovery
@@ -148,6 +149,8 @@ class CapabilityMeasures:
     """Threshold for slow; None where the steady state has no samples: then only hard failures are bad."""
     availability: float | None
     """1 - sum of outages / window."""
+    totals: OutageTotals | None
+    """All outages together; None without samples."""
     outages: tuple[Outage, ...]
     recovery: Recovery
     """The worst over its outages; UNAFFECTED without any."""
@@ -166,7 +169,7 @@ def measure_probes(probes: pd.DataFrame, facts: Facts, steady_state_s: float) ->
     """
     known = [capability.value for capability in Capability]
     others = sorted(set(probes["capability"].unique()) - set(known))
-    groups = dict(iter(probes.groupby("capability")))
+    groups = dict(iter(probes.groupby("capability", observed=True)))
     return tuple(_measure(name, groups.get(name, probes.iloc[:0]), facts, steady_state_s) for name in known + others)
 
 
@@ -196,6 +199,9 @@ def _measure(name: str, samples: pd.DataFrame, facts: Facts, steady_state_s: flo
         _outage(name, edges, facts, window, places_affected=affected, places=len(series))
         for edges, affected in union(seen)
     )
+    total_s = sum(_within(outage, window) for outage in outages)
+    at_places = ([_outage(name, e, facts, window, places_affected=1, places=1) for e in one] for one in seen)
+    away_s = [sum(_within(outage, window) for outage in one) for one in at_places]
     latency = (end - send)[inside & ok]
     return CapabilityMeasures(
         capability=name,
@@ -209,7 +215,8 @@ def _measure(name: str, samples: pd.DataFrame, facts: Facts, steady_state_s: flo
         places=len(series),
         period_s=_quantile_s(np.diff(send[inside]), 50),
         slow_above_s=None if slow_ns is None else to_s(slow_ns),
-        availability=1.0 - min(1.0, sum(_within(outage, window) for outage in outages) / window.seconds),
+        availability=1.0 - min(1.0, total_s / window.seconds),
+        totals=outage_totals(outages, total_s, away_s),
         outages=outages,
         recovery=worst(outage.recovery for outage in outages),
     )
@@ -229,6 +236,7 @@ def _nothing(name: str) -> CapabilityMeasures:
         period_s=None,
         slow_above_s=None,
         availability=None,
+        totals=None,
         outages=(),
         recovery=Recovery.UNAFFECTED,
     )
@@ -237,7 +245,7 @@ def _nothing(name: str) -> CapabilityMeasures:
 def usual_latency(send: Ints, end: Ints, ok: npt.NDArray[np.bool_], *, since_ns: int, until_ns: int) -> int | None:
     """p99 latency of the successes of the steady state, in ns; those in flight at the first injection don't count."""
     steady = ok & (send >= since_ns) & (end <= until_ns)
-    return int(np.ceil(np.percentile((end - send)[steady], 99))) if steady.any() else None
+    return int(np.ceil(np.percentile(end[steady] - send[steady], 99))) if steady.any() else None
 
 
 def slow_above(usual_ns: int | None) -> int | None:

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ import pandas as pd
 
 from harness.analysis.facts import Facts
 from harness.analysis.outages import slow_above, usual_latency
+from harness.analysis.record import ordered
 from harness.analysis.recoveries import began_ns, fault_at, recovery_of, worst
 from harness.core.clock import to_ns, to_s
 from harness.core.words import Capability, Recovery, SessionOutcome
@@ -36,6 +38,7 @@ __all__ = [
 ]
 
 Ints = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 LOG_IN_RUNG = "log_in"
 
 
@@ -84,6 +87,8 @@ class SessionRow:
     disturbed_total_s: float
     """Sum over its disturbances; one without an end counts to the end of the observation."""
     disturbed_longest_s: float
+    until_working_s: float | None
+    """From the beginning of its last disturbance to its next good work; None without one, or where there was none."""
     recovery: Recovery
     """The worst over its disturbances; UNAFFECTED without any."""
     memory_expected: int
@@ -92,10 +97,18 @@ class SessionRow:
     operations: int
     failed: int
     """Operations in the window, and the failed ones of them."""
+    stalled: int | None
+    """Those that were answered well but slowly, as probes are (`outages`); None where nothing is known about the usual
+    latency of any of them."""
     saves_acknowledged: int
     saves_found: int | None
     """None where the homes were not read back."""
     saves_lost: int | None
+    starts: int
+    """How often a server was asked for, whatever came of it."""
+    duplicated_home: bool | None
+    """Whether two servers of this person ran at once, with one home. False: only one was ever asked for. None: another
+    one was, and whether the one before had ended by then is not recorded."""
     first_work_ns: int | None
     """Completion of its first good work: from here on it is a live session."""
     last_seen_ns: int
@@ -116,8 +129,14 @@ def attribute(operations: pd.DataFrame) -> pd.DataFrame:
 
     Rows before a user's first session stay without one. `operations` as from `operations_of`.
     """
-    named = operations["session"].where(operations["session"] != "")
-    return operations.assign(session=named.groupby(operations["user"]).ffill().fillna(""))
+    named = (operations["session"] != "").to_numpy()
+    if named.all():
+        return operations
+    user, session = (operations[name].cat.codes.to_numpy() for name in ("user", "session"))
+    last = np.maximum.accumulate(np.where(named, np.arange(len(named)), -1))
+    known = (last >= 0) & (user[last] == user)
+    codes = np.where(known, session[last], session)
+    return operations.assign(session=pd.Categorical.from_codes(codes, operations["session"].cat.categories))
 
 
 def session_ledger(
@@ -125,17 +144,18 @@ def session_ledger(
 ) -> tuple[SessionRow, ...]:
     """One row for each session that was started, by user. `operations` as from `attribute`; `steady_state_s` is how
     long the gate had seen everybody work when the window began."""
-    started = operations[operations["session"] != ""].sort_values(
-        ["user", "session", "send_ns", "end_ns", "seq"], kind="stable", ignore_index=True
-    )
-    if started.empty:
+    started = (operations["session"] != "").to_numpy()
+    if not started.any():
         return ()
-    table = _Table(started, facts, steady_state_s)
-    # acked and present saves of each session
-    saves = acked.groupby("session")["present"].agg(["size", "sum"]) if len(acked) else pd.DataFrame()
-    counts = {str(session): (int(size), int(there)) for session, size, there in saves.itertuples()}
+    if not started.all():
+        operations = operations[started]
+    order = ordered(*(operations[name].cat.codes.to_numpy() for name in ("user", "session")))
+    table = _Table(operations if order is None else operations.iloc[order], facts, steady_state_s)
+    # acknowledged and present saves of each session
+    saves = acked.groupby(["user", "session"], observed=True)["present"].agg(["size", "sum"])
+    counts = {(str(user), str(session)): (size, there) for (user, session), size, there in saves.itertuples()}
     return tuple(
-        _row(table, low, high, counts.get(table.session[low], (0, 0)), read_back=read_back)
+        _row(table, low, high, counts.get((table.user[low], table.session[low]), (0, 0)), read_back=read_back)
         for low, high in table.slices()
     )
 
@@ -158,70 +178,94 @@ def count_recoveries(ledger: Iterable[SessionRow]) -> Mapping[Recovery, int]:
     return {recovery: counted[recovery] for recovery in Recovery}
 
 
+class _Words:
+    """A column of texts: the text of a row, and which rows have one."""
+
+    def __init__(self, column: pd.Series) -> None:
+        self.codes: npt.NDArray[np.integer[Any]] = column.cat.codes.to_numpy()
+        self._words: list[str] = [str(word) for word in column.cat.categories]
+
+    def __getitem__(self, row: int) -> str:
+        return self._words[int(self.codes[row])]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._words)
+
+    def are(self, word: str) -> Flags:
+        """Which rows have this text."""
+        if word not in self._words:
+            return np.zeros(len(self.codes), dtype=bool)
+        return np.asarray(self.codes == self._words.index(word))
+
+
 class _Table:
     """The operations as arrays, ordered by session and send, with what is decided for all rows at once."""
 
     def __init__(self, frame: pd.DataFrame, facts: Facts, steady_state_s: float) -> None:
-        self.session: list[str] = frame["session"].tolist()
-        self.user: list[str] = frame["user"].tolist()
-        self.node: list[str] = frame["node"].tolist()
-        self.rung: list[str] = frame["rung"].tolist()
-        self.send: Ints = frame["send_ns"].to_numpy(dtype=np.int64)
-        self.end: Ints = frame["end_ns"].to_numpy(dtype=np.int64)
-        self.expected: Ints = frame["expected"].to_numpy(dtype=np.int64)
-        self.found: Ints = frame["found"].to_numpy(dtype=np.int64)
-        self.ok = frame["ok"].to_numpy(dtype=np.int64) == 1
+        names = ("session", "user", "node", "rung", "capability", "kernel")
+        self.session, self.user, self.node, self.rung, self.capability, self.kernel = (_Words(frame[n]) for n in names)
+        self.send: Ints = frame["send_ns"].to_numpy()
+        self.end: Ints = frame["end_ns"].to_numpy()
+        self.expected: Ints = frame["expected"].to_numpy()
+        self.found: Ints = frame["found"].to_numpy()
+        self.ok: Flags = frame["ok"].to_numpy() == 1
         self.until_ns = int(self.end.max())
         self.inside = np.ones(len(frame), dtype=bool)
         if facts.window is not None:
             self.until_ns = facts.window.end_ns
             self.inside = (self.send >= facts.window.start_ns) & (self.send < facts.window.end_ns)
         self.facts = facts
-        self.capability: list[str] = frame["capability"].tolist()
-        self.slow_ns = {name: self._slow_above(name, facts, steady_state_s) for name in set(self.capability)}
+        self.slow_ns = {name: self._slow_above(name, facts, steady_state_s) for name in self.capability}
         self.faults = [
             (fault.inject_before_ns, set(fault.targets)) for fault in facts.faults if fault.inject_before_ns is not None
         ]
         self.first_inject_ns = facts.first_inject_ns
-        work = (frame["capability"] == Capability.WORK.value).to_numpy()
-        self.work = work
+        work = self.capability.are(Capability.WORK)
         self.good_work = work & self.ok
         self.answered_work = work & (self.found >= 0) & (self.expected >= 0)
         # found > expected is consistent: the kernel ran the cell, only the answer was lost
-        self.restarted = (self.answered_work & (self.found < self.expected)) | self._other_kernel(frame)
+        self.restarted = (self.answered_work & (self.found < self.expected)) | self._other_kernel()
         self.failed = self.inside & ~self.ok
+        self.comparable, self.stalled = self._compared()
+        self.start = self.capability.are(Capability.START_SESSION)
         self.disturbed = self.inside & (~self.ok | self.restarted)
-        log_in = (frame["capability"] == Capability.LOG_IN.value) | (frame["rung"] == LOG_IN_RUNG)
-        self.log_in = log_in.to_numpy() & self.inside
-        self.rung_worked = (frame["rung"] != "").to_numpy() & self.ok & self.inside
-        self.has_node = self.ok & (frame["node"] != "").to_numpy()
+        self.log_in = (self.capability.are(Capability.LOG_IN) | self.rung.are(LOG_IN_RUNG)) & self.inside
+        self.rung_worked = ~self.rung.are("") & self.ok & self.inside
+        self.has_node = self.ok & ~self.node.are("")
 
-    def _other_kernel(self, frame: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    def _other_kernel(self) -> Flags:
         """Good work in another kernel than the good work before it in the same session."""
-        kernels = frame.loc[self.good_work & (frame["kernel"] != "").to_numpy(), ["session", "kernel"]]
-        before = kernels.groupby("session")["kernel"].shift()
-        changed = kernels.index[(before.notna() & (before != kernels["kernel"])).to_numpy()]
-        marks = np.zeros(len(frame), dtype=bool)
-        marks[changed.to_numpy()] = True
+        rows = np.flatnonzero(self.good_work & ~self.kernel.are(""))
+        user, session, kernel = (words.codes[rows] for words in (self.user, self.session, self.kernel))
+        same = (user[1:] == user[:-1]) & (session[1:] == session[:-1])
+        marks = np.zeros(len(self.ok), dtype=bool)
+        marks[rows[1:][same & (kernel[1:] != kernel[:-1])]] = True
         return marks
 
     def _slow_above(self, capability: str, facts: Facts, steady_state_s: float) -> int | None:
         """From which latency on an answer to this capability was slow."""
         if facts.window is None:
             return None
-        own = np.array([name == capability for name in self.capability])
         since_ns = facts.window.start_ns - to_ns(steady_state_s)
         until_ns = facts.window.end_ns if facts.first_inject_ns is None else facts.first_inject_ns
-        return slow_above(
-            usual_latency(self.send[own], self.end[own], self.ok[own], since_ns=since_ns, until_ns=until_ns)
-        )
+        own = self.ok & self.capability.are(capability)
+        return slow_above(usual_latency(self.send, self.end, own, since_ns=since_ns, until_ns=until_ns))
+
+    def _compared(self) -> tuple[Flags, Flags]:
+        """Operations in the window whose usual latency is known, and the good ones of them that were slow."""
+        comparable, stalled = (np.zeros(len(self.ok), dtype=bool) for _ in range(2))
+        for name, slow_ns in self.slow_ns.items():
+            if slow_ns is not None:
+                own = self.capability.are(name) & self.inside
+                comparable |= own
+                stalled |= own & self.ok & (self.end - self.send > slow_ns)
+        return comparable, stalled
 
     def slices(self) -> Iterator[tuple[int, int]]:
         """Begin and end of each session's rows."""
-        names = np.asarray(self.session, dtype=object)
-        cuts = np.flatnonzero(names[1:] != names[:-1]) + 1
-        bounds = [0, *cuts.tolist(), len(names)]
-        yield from pairwise(bounds)
+        user, session = self.user.codes, self.session.codes
+        cuts = np.flatnonzero((user[1:] != user[:-1]) | (session[1:] != session[:-1])) + 1
+        yield from pairwise([0, *cuts.tolist(), len(user)])
 
 
 def _row(table: _Table, low: int, high: int, saves: tuple[int, int], *, read_back: bool) -> SessionRow:
@@ -234,6 +278,7 @@ def _row(table: _Table, low: int, high: int, saves: tuple[int, int], *, read_bac
     log_ins = low + np.flatnonzero(table.log_in[rows])
     rungs = low + np.flatnonzero(table.rung_worked[rows])
     acknowledged, there = saves
+    starts = int(table.start[rows].sum())
     return SessionRow(
         session=table.session[low],
         user=table.user[low],
@@ -246,14 +291,18 @@ def _row(table: _Table, low: int, high: int, saves: tuple[int, int], *, read_bac
         disturbances=disturbances,
         disturbed_total_s=sum(lengths),
         disturbed_longest_s=max(lengths, default=0.0),
+        until_working_s=lengths[-1] if disturbances and disturbances[-1].end_ns is not None else None,
         recovery=worst(one.recovery for one in disturbances),
         memory_expected=memory.memory_expected if memory else -1,
         memory_found=memory.memory_found if memory else -1,
         operations=int(table.inside[rows].sum()),
         failed=int(table.failed[rows].sum()),
+        stalled=int(table.stalled[rows].sum()) if table.comparable[rows].any() else None,
         saves_acknowledged=acknowledged,
         saves_found=there if read_back else None,
         saves_lost=acknowledged - there if read_back else None,
+        starts=starts,
+        duplicated_home=None if starts > 1 else False,
         first_work_ns=first_work_ns,
         last_seen_ns=int(table.end[rows].max()),
     )

@@ -12,7 +12,7 @@ from harness.analysis.outages import Outage
 from harness.core.topology import Promise
 from harness.core.verdict import Outcome, Verdict
 
-__all__ = ["Cell", "Standing", "exit_code", "longest_outage", "standing"]
+__all__ = ["Cell", "Standing", "exit_code", "in_brief", "longest_outage", "standing"]
 
 
 class Standing(StrEnum):
@@ -97,7 +97,7 @@ class Cell:
             "why_not": self.why_not or None,
             "known_broken": self.known_broken or None,
             "promised": asdict(self.promise) if self.promise else None,
-            "measured": _measured(self.measures) if self.measures and self.proves else None,
+            "measured": in_brief(self.measures) if self.measures and self.proves else None,
             "folder": self.folder or None,
         }
 
@@ -113,7 +113,8 @@ def exit_code(cells: Iterable[Cell]) -> int:
     return Outcome.INCONCLUSIVE.exit_code if Standing.NO_PROOF in found or not found else Outcome.PASS.exit_code
 
 
-def _measured(measures: Measures) -> dict[str, Any]:
+def in_brief(measures: Measures) -> dict[str, Any]:
+    """What a run measured, in the few numbers that runs are compared by, as plain JSON types."""
     longest = longest_outage(measures)
     return {
         "recovers": measures.worst_recovery.value,

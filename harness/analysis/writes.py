@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +17,9 @@ from harness.core.words import Capability, Store
 __all__ = ["StoreWrites", "WriteMeasures", "acknowledged_numbers", "acknowledged_saves", "measure_writes"]
 
 Ints = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+#: Numbers that stand for rows stay below this, so that they fit into 64 bits.
+_IDS_AT_MOST = 2**62
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +43,21 @@ class StoreWrites:
     """The first of them, by the time of its acknowledgement."""
     first_lost_ns: int | None
     """That time."""
+    recovery_point_s: float | None
+    """The age of the oldest write of a loss when it was lost; of several losses the longest. None where none was lost.
+
+    A loss is a run of lost writes of one writer without a found one between. It happened with the first injection of a
+    fault after its last write was acknowledged, if that was before the next write that was found; otherwise while it
+    went on, and its age is counted to its last write.
+    """
     duplicated: int | None
     """Values that are at one place more than once, counted beyond the first: a retry that had succeeded before."""
+    first_duplicated: str | None
+    """The first of them, in the order in which they were found."""
+    reordered: int | None
+    """Acknowledged values that stand after one that was written later; None for the database: a table has no order."""
+    first_reordered: str | None
+    """The first of them, in the order in which they were found."""
     unacknowledged_present: int | None
     """Values that are there although nobody was told: allowed, but worth knowing."""
     longest_gap_s: float | None
@@ -66,6 +84,8 @@ class WriteMeasures:
     """Sum over the stores; None where they were not read back."""
     first_lost: str | None
     """The first of all lost writes, by the time of its acknowledgement."""
+    recovery_point_s: float | None
+    """The longest over the stores; None where none was lost."""
 
     def of(self, store: Store) -> StoreWrites | None:
         """One store; None where the topology has none."""
@@ -83,12 +103,15 @@ def acknowledged_saves(operations: pd.DataFrame, saved: pd.DataFrame, *, shared_
     Where each node has homes of its own a save is present only where its person looks: on the node that served them
     last. What lies on another node alone is `elsewhere`.
     """
-    rows = operations[(operations["capability"] == Capability.SAVE.value) & (operations["ok"] == 1)]
-    values = rows["found"].where(rows["found"] >= 0, rows["expected"])
-    acked = rows[["user", "session", "end_ns"]].assign(value=values)
-    homes = saved[saved["store"] == Store.HOME.value]
-    own = homes if shared_homes else homes[homes["place"] == homes["user"].map(_last_nodes(operations))]
-    return _looked_up(acked, own, homes)
+    good = (operations["capability"] == Capability.SAVE.value) & (operations["ok"] == 1)
+    acked = operations.loc[good, ["user", "session", "end_ns", "expected", "found"]]
+    acked["value"] = acked["found"].where(acked["found"] >= 0, acked["expected"])
+    acked = acked.drop(columns=["expected", "found"])
+    homes = saved.loc[saved["store"] == Store.HOME.value, ["user", "value", "place"]]
+    if shared_homes:
+        return _looked_up(acked, homes, homes)
+    here = homes["place"].astype("str") == homes["user"].astype("str").map(_last_nodes(operations))
+    return _looked_up(acked, homes[here], homes)
 
 
 def acknowledged_numbers(writes: pd.DataFrame, saved: pd.DataFrame) -> pd.DataFrame:
@@ -101,8 +124,9 @@ def acknowledged_numbers(writes: pd.DataFrame, saved: pd.DataFrame) -> pd.DataFr
 
 def _last_nodes(operations: pd.DataFrame) -> pd.Series:
     """User -> the node of their last good operation."""
-    served = operations[(operations["ok"] == 1) & (operations["node"] != "")]
-    return served.sort_values(["end_ns", "send_ns", "seq"], kind="stable").groupby("user")["node"].last()
+    served = operations.loc[(operations["ok"] == 1) & (operations["node"] != ""), ["user", "end_ns", "node"]]
+    last = served.sort_values("end_ns", kind="stable").drop_duplicates("user", keep="last")
+    return last.astype({"user": "str", "node": "str"}).set_index("user")["node"]
 
 
 def measure_writes(
@@ -128,14 +152,43 @@ def measure_writes(
         acknowledged=sum(one.acknowledged for one in stores),
         lost=sum(one.lost or 0 for one in stores) if read_back else None,
         first_lost=min(firsts)[1] if firsts else None,
+        recovery_point_s=max((s.recovery_point_s for s in stores if s.recovery_point_s is not None), default=None),
     )
 
 
 def _looked_up(acked: pd.DataFrame, own: pd.DataFrame, anywhere: pd.DataFrame) -> pd.DataFrame:
-    acked = acked.sort_values(["end_ns", "user", "value"]).drop_duplicates(["user", "value"])
-    wanted = pd.MultiIndex.from_frame(acked[["user", "value"]])
-    present, known = (wanted.isin(pd.MultiIndex.from_frame(there[["user", "value"]])) for there in (own, anywhere))
+    """Each acknowledged value once, as it was acknowledged first, in the order of acknowledgements."""
+    acked = acked.sort_values("end_ns", kind="stable")
+    wanted, *there = _numbered((acked, own, anywhere), "user", "value")
+    fresh = ~pd.Series(wanted).duplicated().to_numpy()
+    acked, wanted = acked[fresh], wanted[fresh]
+    present, known = (np.isin(wanted, ids) for ids in there)
     return acked.assign(present=present, elsewhere=known & ~present)
+
+
+def _numbered(frames: Sequence[pd.DataFrame], *names: str) -> list[Ints]:
+    """A number for each row of each frame: the same number exactly where rows are equal in these columns."""
+    ids: list[Ints] = [np.zeros(len(frame), dtype=np.int64) for frame in frames]
+    room = 1
+    for name in names:
+        ranks, size = _ranks([frame[name] for frame in frames])
+        if room * size > _IDS_AT_MOST:
+            packed = np.unique(np.concatenate(ids))
+            ids, room = [np.searchsorted(packed, some) for some in ids], len(packed)
+        ids, room = [some * size + rank for some, rank in zip(ids, ranks, strict=True)], room * size
+    return ids
+
+
+def _ranks(columns: Sequence[pd.Series]) -> tuple[list[Ints], int]:
+    """A number from 0 for each text or value, the same in all columns, and how many numbers there may be."""
+    if isinstance(columns[0].dtype, pd.CategoricalDtype):
+        words = pd.Index(sorted({word for column in columns for word in column.cat.categories}), dtype="object")
+        places = [words.get_indexer(column.cat.categories.astype("object")) for column in columns]
+        codes = [column.cat.codes.to_numpy() for column in columns]
+        return [place.take(code).astype(np.int64) for place, code in zip(places, codes, strict=True)], len(words) + 1
+    values: list[Ints] = [column.to_numpy(dtype=np.int64) for column in columns]
+    distinct = np.unique(np.concatenate(values))
+    return [np.searchsorted(distinct, some) for some in values], len(distinct) + 1
 
 
 def _measure(
@@ -158,15 +211,20 @@ def _measure(
             lost_elsewhere=None,
             first_lost=None,
             first_lost_ns=None,
+            recovery_point_s=None,
             duplicated=None,
+            first_duplicated=None,
+            reordered=None,
+            first_reordered=None,
             unacknowledged_present=None,
             longest_gap_s=longest_gap_s,
         )
     there = saved[saved["store"] == store.value]
     lost = acked[~acked["present"].to_numpy(dtype=bool)]
-    distinct = there.drop_duplicates(["user", "value"])
-    told = pd.MultiIndex.from_frame(acked[["user", "value"]])
-    unknown = ~pd.MultiIndex.from_frame(distinct[["user", "value"]]).isin(told)
+    told, found = _numbered((acked, there), "user", "value")
+    again = pd.Series(_numbered((there,), "place", "user", "value")[0]).duplicated().to_numpy()
+    known = np.isin(found, told)
+    late = _late(there, known) if store is Store.HOME else None
     return StoreWrites(
         store=store,
         acknowledged=len(acked),
@@ -174,18 +232,62 @@ def _measure(
         found=len(acked) - len(lost),
         lost=len(lost),
         lost_elsewhere=int(lost["elsewhere"].sum()),
-        first_lost=_named(store, lost.iloc[0]) if len(lost) else None,
+        first_lost=_lost_name(store, lost.iloc[0]) if len(lost) else None,
         first_lost_ns=int(lost.iloc[0]["end_ns"]) if len(lost) else None,
-        duplicated=int(there.duplicated(["place", "user", "value"]).sum()),
-        unacknowledged_present=int(unknown.sum()),
+        recovery_point_s=_recovery_point_s(acked, facts),
+        duplicated=int(again.sum()),
+        first_duplicated=_name(store, there.iloc[int(again.argmax())]) if again.any() else None,
+        reordered=None if late is None else len(late),
+        first_reordered=f"{_name(store, there.iloc[late[0][0]])}, after value {late[0][1]}" if late else None,
+        unacknowledged_present=len(np.unique(found[~known])),
         longest_gap_s=longest_gap_s,
     )
 
 
-def _named(store: Store, row: pd.Series) -> str:
+def _late(there: pd.DataFrame, told: Flags) -> list[tuple[int, int]]:
+    """Row and the largest value before it, for each acknowledged value that stands after a larger one of its user.
+
+    A person's numbers grow, and each is used once and only after the one before was answered. So of two in the wrong
+    order the smaller was acknowledged before the larger was sent. Of a value that is there twice the first one counts.
+    """
+    value: Ints = there["value"].to_numpy()
+    (log,) = _numbered((there,), "place", "user")
+    rows = np.argsort(log, kind="stable")
+    rows = rows[~pd.DataFrame({"log": log[rows], "value": value[rows]}).duplicated().to_numpy()]
+    distinct, rank = np.unique(value[rows], return_inverse=True)
+    begin = log[rows] * len(distinct)  # logs follow each other on one line
+    largest = np.maximum.accumulate(begin + rank)
+    late = np.flatnonzero((begin + rank < largest) & told[rows])
+    found = zip(rows[late].tolist(), distinct[largest[late] - begin[late]].tolist(), strict=True)
+    return sorted(found)
+
+
+def _recovery_point_s(acked: pd.DataFrame, facts: Facts) -> float | None:
+    """See `StoreWrites.recovery_point_s`; `acked` in the order of acknowledgements."""
+    if acked["present"].all():
+        return None
+    rows = acked.sort_values("user", kind="stable")
+    writer, end, lost = rows["user"].cat.codes.to_numpy(), rows["end_ns"].to_numpy(), ~rows["present"].to_numpy()
+    same = writer[1:] == writer[:-1]
+    begins = np.flatnonzero(lost & ~np.append(False, same & lost[:-1]))
+    lasts = np.flatnonzero(lost & ~np.append(same & lost[1:], False))
+    never = np.iinfo(np.int64).max
+    back = np.where(np.append(same, False)[lasts], np.append(end[1:], never)[lasts], never)
+    injections = sorted(f.inject_before_ns for f in facts.faults if f.inject_before_ns is not None)
+    following = np.array([*injections, never], dtype=np.int64)
+    injected = following[np.searchsorted(following[:-1], end[lasts])]
+    lost_at = np.where((injected < back) & (injected < never), injected, end[lasts])
+    return to_s(int((lost_at - end[begins]).max()))
+
+
+def _name(store: Store, row: pd.Series[Any]) -> str:
+    return f"value {row['value']} of {row['user']} {store.where}"
+
+
+def _lost_name(store: Store, row: pd.Series[Any]) -> str:
     if store is Store.HOME:
         return f"value {row['value']} of {row['user']} (session {row['session'] or 'unknown'})"
-    return f"value {row['value']} of {row['user']} {store.where}"
+    return _name(store, row)
 
 
 def _before_fault(end_ns: Ints, facts: Facts, steady_state_s: float) -> int:

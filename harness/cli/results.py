@@ -12,8 +12,20 @@ from harness.cli.common import console
 __all__ = ["analyze"]
 
 
-def analyze(folder: Annotated[Path, typer.Argument(help="A run's folder, e.g. results/latest.")]) -> int:
-    """Rebuild every number and report of a run from what it recorded; exit with its verdict."""
+def analyze(
+    folder: Annotated[
+        Path, typer.Argument(help="A run's folder, e.g. results/latest, or the file of a set of trials.")
+    ],
+) -> int:
+    """Rebuild every number and report of a run, or of a set of trials, from what it recorded; exit with its verdict."""
+    if folder.is_file():
+        from harness.report.trials import render_trials
+        from harness.run.trials import reanalyse
+
+        rebuilt, path = reanalyse(folder)
+        render_trials(rebuilt, console(), path)
+        return rebuilt.outcome.exit_code
+
     from harness.report.terminal import render
     from harness.run.artifacts import RunFolder
 

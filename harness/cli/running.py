@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.cli.common import DEFAULT_EXPERIMENTS, catalog, choose, console, people, runtime, say
 from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from harness.run.choice import Chosen, Repetition
 
 __all__ = ["matrix", "run"]
 
@@ -22,22 +25,37 @@ def run(
     seed: Annotated[int | None, typer.Option(help="Repeat what was drawn by lot in another run.")] = None,
     results: Annotated[Path | None, typer.Option(help="Folder of the results.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the files, print the plan, start nothing.")] = False,
+    trials: Annotated[int | None, typer.Option(help="Repeat one experiment so many times, on one platform.")] = None,
+    until_width: Annotated[
+        str | None, typer.Option(help="Stop earlier, once the interval for the mean outage is so narrow, e.g. 20%.")
+    ] = None,
 ) -> int:
     """Run EXPERIMENTS on TOPOLOGY, say what happened to every session, exit with the verdict.
 
     The default is the standard suite: node-kill, lb-loss, db-failover and partition, one after the other on one
-    platform, each with a verdict, then one for the whole.
+    platform, each with a verdict, then one for the whole. With --trials one experiment is repeated after a control run
+    without a fault, and what the trials say together is printed.
     """
     files = catalog()
     if not topology:
         raise UsageError("which topology?", hint="one of: " + ", ".join(files.topologies()))
     chosen = choose(files, topology, experiments, users)
+    from harness.run.choice import repetition
+
+    repeated = repetition(trials, until_width, chosen)
     if dry_run:
         from harness.run.dry import plan_lines
 
         for line in plan_lines(chosen.topology, chosen.experiments, chosen.not_applicable):
             say(line)
+        if repeated is not None:
+            from harness.run.trials import dry_lines
+
+            for line in dry_lines(chosen.topology, chosen.experiments[0], repeated, seed):
+                say(line)
         return 0
+    if repeated is not None:
+        return _run_trials(chosen, repeated, results or files.root / "results", seed)
 
     from harness.report.terminal import render, render_suite, render_unprotected
     from harness.run.choice import that_fit
@@ -77,6 +95,29 @@ def run(
             write_suite(root, chosen.topology.name, entries),
         )
     return outcome.exit_code
+
+
+def _run_trials(chosen: Chosen, repeated: Repetition, results: Path, seed: int | None) -> int:
+    from harness.report.trials import render_trials
+    from harness.run.experiment import command_line
+    from harness.run.live import LiveWatcher
+    from harness.run.trials import run_trials
+
+    screen, engine = console(), runtime()
+    with LiveWatcher(screen) as watcher:
+        kept = run_trials(
+            runtime=engine,
+            topology=chosen.topology,
+            experiment=chosen.experiments[0],
+            repetition=repeated,
+            results=results,
+            watcher=watcher,
+            seed=seed,
+            argv=command_line(),
+            on_result=lambda trial: watcher.note(f"{trial.label}: {trial.outcome.value}: {trial.reason}"),
+        )
+    render_trials(kept.set, screen, kept.path)
+    return kept.set.outcome.exit_code
 
 
 def matrix(

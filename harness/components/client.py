@@ -16,6 +16,10 @@ IMAGE: Final = "client"
 IMAGES: Final = (IMAGE,)
 NAME: Final = "client"
 ROLE: Final = "client"
+#: People and instruments are no part of the platform and have processors of their own in the world outside. Here they
+#: go first where processors are short: when an NFS server came back on two cores, and everybody's work with it, a
+#: client of the same weight as each node sent its probes up to 2 s late, and the run proved nothing.
+CPU_SHARES: Final = 16 * 1024
 #: What it verifies the platform's certificate with.
 AUTHORITY_PATH: Final = "/etc/platform-authority.pem"
 
@@ -50,6 +54,7 @@ def containers(topology: Topology, context: NodeContext) -> tuple[ContainerSpec,
             files={AUTHORITY_PATH: authority} if authority else {},
             # Probes run under SCHED_RR, so that a busy machine does not look like a slow platform.
             capabilities=("SYS_NICE",),
+            cpu_shares=CPU_SHARES,
             depends_on=(
                 *(haproxy.names(topology) if balanced else jupyterhub.names(topology)),
                 *databases.gates(topology),

@@ -13,11 +13,12 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
 
-from harness.core.clock import Clock
+from harness.core.clock import NS_PER_S, Clock, to_s
 from harness.errors import RecordError
 
 __all__ = [
@@ -33,6 +34,8 @@ __all__ = [
 ]
 
 SCHEMA_VERSION = 1
+#: Agent and harness stamp events; from a remote engine the offset of the clocks is known to within a round trip.
+_BACK_AT_MOST_NS = NS_PER_S // 2
 
 
 class EventKind(StrEnum):
@@ -168,8 +171,8 @@ class HistoryWriter:
 def read_history(path: Path) -> History:
     """Read a closed history.
 
-    Raises `RecordError` naming the file and the line where it is missing, truncated, out of order, of another schema
-    or not what was written.
+    Raises `RecordError` naming the file and the line where it is missing, truncated, out of order, of another schema,
+    not what was written, or where the clock went back.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -190,6 +193,13 @@ def read_history(path: Path) -> History:
     schema = events[0].data.get("schema") if events[0].kind is EventKind.OPENED else None
     if schema != SCHEMA_VERSION:
         raise RecordError(f"{path}:1: schema {schema!r}, expected {SCHEMA_VERSION}", hint="written by another version")
+    for before, event in pairwise(events):
+        # an event `clock` says that the clock is another one from here on
+        if event.kind is not EventKind.CLOCK and event.t_ns < before.t_ns - _BACK_AT_MOST_NS:
+            raise RecordError(
+                f"{path}:{event.seq + 1}: stamped {to_s(before.t_ns - event.t_ns):.3f} s before the event before it",
+                hint="a clock that jumps makes every duration wrong; nothing can be concluded from this run",
+            )
     return History(tuple(events))
 
 

@@ -56,6 +56,8 @@ class ContainerSpec:
     depends_on: tuple[str, ...] = ()
     """Containers that must be ready before this one starts."""
     ready: ReadyProbe | None = None
+    cpu_shares: int = 0
+    """Weight against the others while processors are short; 0 for the engine's default, which is 1024."""
     conversation: bool = False
     """Standard input and output carry one JSON request and one JSON answer a line."""
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["Check", "Outcome", "Verdict", "decide"]
+__all__ = ["Check", "Outcome", "Verdict", "decide", "together"]
 
 
 class Outcome(StrEnum):
@@ -61,3 +61,13 @@ def decide(*, errors: Sequence[str], doubts: Sequence[str], checks: Sequence[Che
         reasons = [f"{c.source} {c.name}: expected {c.expected}, observed {c.observed}" for c in broken]
         return Verdict(Outcome.FAIL, tuple(reasons), tuple(checks))
     return Verdict(Outcome.PASS, (f"all {len(checks)} promises and objectives kept",), tuple(checks))
+
+
+def together(outcomes: Iterable[Outcome]) -> Outcome:
+    """The verdict on several runs: an error of the harness first, then a broken promise, then what proves nothing. No
+    run at all proves nothing either."""
+    found = set(outcomes)
+    for outcome in (Outcome.ERROR, Outcome.FAIL, Outcome.INCONCLUSIVE):
+        if outcome in found:
+            return outcome
+    return Outcome.PASS if found else Outcome.INCONCLUSIVE

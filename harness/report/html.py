@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from harness.analysis.availability import SessionState
 from harness.analysis.measures import DEFINITIONS, Measures
 from harness.core.words import Recovery
-from harness.report import checks, words
+from harness.report import checks, tables, words
 
 __all__ = ["render_html"]
 
@@ -32,6 +32,13 @@ def render_html(measures: Measures) -> str:
         sessions=worst_first[:SESSIONS_SHOWN],
         sessions_hidden=max(0, len(worst_first) - SESSIONS_SHOWN),
         versions=list(words.flatten(measures.run)),
+        total_headers=tables.TOTALS_HEADERS,
+        total_rows=tables.total_rows(measures),
+        effect_headers=tables.EFFECTS_HEADERS,
+        effect_rows=tables.effect_rows(measures),
+        window_headers=tables.WINDOWS_HEADERS,
+        window_rows=tables.window_rows(measures),
+        first_examples=list(tables.first_examples(measures)),
         write_rows=list(words.write_rows(measures.writes)),
         definitions=DEFINITIONS,
         check_headers=checks.HEADERS,

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from harness.analysis.measures import Measures
 from harness.core.verdict import Outcome
-from harness.report import checks, words
+from harness.report import checks, tables, words
 
 __all__ = ["STYLES", "render", "render_suite", "render_unprotected"]
 
@@ -36,12 +36,18 @@ def render(measures: Measures, console: Console, report_path: Path | str | None 
     console.print(_capabilities(measures))
     if any(one.outages for one in measures.capabilities):
         console.print(_outages(measures))
+    if any(len(one.outages) > 1 or one.places > 1 for one in measures.capabilities if one.outages):
+        console.print(_rows("\noutages together", tables.TOTALS_HEADERS, tables.total_rows(measures)))
+    if rows := tables.effect_rows(measures):
+        console.print(_rows("\nwhat each fault did, from its injection", tables.EFFECTS_HEADERS, rows))
     if checks.check_rows(measures):
         console.print(_balancer_checks(measures))
         for line in checks.legend(measures):
             console.print(Text(line, style="dim"))
     _people(measures, console)
     console.print(_writes(measures))
+    for what, example in tables.first_examples(measures):
+        console.print(Text(f"the first {what}: {example}"))
     if measures.verdict.checks:
         console.print(_checks(measures))
     _verdict(measures, console)
@@ -161,6 +167,13 @@ def _outages(measures: Measures) -> Table:
     return table
 
 
+def _rows(caption: str, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    table = _table(caption, *headers)
+    for row in rows:
+        table.add_row(*map(escape, row))
+    return table
+
+
 def _balancer_checks(measures: Measures) -> Table:
     table = _table(f"\n{checks.CAPTION} (from each injection to its undoing)", *checks.HEADERS)
     for row in checks.check_rows(measures):
@@ -175,9 +188,11 @@ def _people(measures: Measures, console: Console) -> None:
     console.print(
         Text(
             f"user-uptime {words.percent(uptime.ratio)}, user-weighted outage {words.seconds(uptime.outage_s)}, "
-            f"worst user {words.seconds(uptime.worst_s)}"
+            f"worst user {words.seconds(uptime.worst_s)}, anybody down {words.seconds(uptime.union_s)}"
         )
     )
+    if line := tables.windows_line(measures):
+        console.print(Text(line))
     console.print(Text(f"people recovered: {words.people_recovered(measures)}"))
     console.print(Text(f"logged in again {measures.logged_in_again} of {len(measures.sessions)} sessions"))
     if carried := words.carried(measures):

@@ -252,6 +252,11 @@ def write_rows(writes: WriteMeasures) -> Iterator[tuple[str, list[str]]]:
         yield "of them on another node", [counted(one.lost_elsewhere) for one in stores]
     yield "duplicated", [counted(one.duplicated) for one in stores]
     yield "there without acknowledgement", [counted(one.unacknowledged_present) for one in stores]
+    # a table of the database has no order
+    yield "reordered", ["" if one.store is Store.DATABASE else counted(one.reordered) for one in stores]
+    if writes.recovery_point_s is not None:
+        points = [one.recovery_point_s for one in stores]
+        yield "recovery point", ["" if point is None else seconds(point) for point in points]
     if any(one.store is Store.DATABASE for one in stores):
         gaps = ["" if one.store is Store.HOME else seconds(one.longest_gap_s) for one in stores]
         yield "longest time without one", gaps

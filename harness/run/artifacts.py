@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 
 from harness.analysis import Measures, analyse
 from harness.analysis.record import RunRecord
 from harness.core.experiment import Experiment
-from harness.core.history import EventKind, read_history
+from harness.core.history import EventKind, History, read_history
 from harness.core.rows import (
     BalancerView,
     DatabaseWrite,
@@ -29,11 +29,12 @@ from harness.core.rows import (
     values_of,
 )
 from harness.core.topology import Topology
-from harness.errors import RecordError, UsageError
+from harness.errors import RecordError, SpecError, UsageError
 from harness.report.junit import render_junit
+from harness.run.row_files import Span, check_rows, read_rows, span_of
 from harness.spec.resolved import dump_resolved, load_resolved
 
-__all__ = ["MatrixFile", "RunFolder"]
+__all__ = ["MatrixFile", "RunFolder", "TrialsFile", "runs_below"]
 
 _ROW_TYPES: Mapping[str, RowType] = {
     "operations": Operation,
@@ -121,15 +122,17 @@ class RunFolder:
     # -- what is rebuilt from it -----------------------------------------------------------------------------------
 
     def load(self) -> RunRecord:
-        """Everything that was recorded. Raises `RecordError` naming the file where it is not whole."""
+        """Everything that was recorded. Raises `RecordError` naming the file, and where it can the line or row, that is
+        not whole, not of this run or version, or can't be true."""
         history = read_history(self.history)
         # a run that broke or was interrupted early may have no rows; any other must have all of them
         cut_short = bool(history.of(EventKind.ERROR) or history.of(EventKind.INTERRUPTED))
-        topology, experiment = load_resolved((self.path / "spec.resolved.yaml").read_text(encoding="utf-8"))
+        topology, experiment = self._read_spec()
+        run = self._read_run()
+        self._refuse_mixed(history, topology, experiment, run)
         digests = {event.data["name"]: event.data["sha256"] for event in history.of(EventKind.ROWS)}
-        frames = {name: self._read_rows(name, digests.get(name), may_miss=cut_short) for name in _ROW_TYPES}
-        run_file = self.path / "run.json"
-        run = json.loads(run_file.read_text(encoding="utf-8")) if run_file.is_file() else {}
+        span = span_of(history)
+        frames = {name: self._read_rows(name, digests.get(name), span, may_miss=cut_short) for name in _ROW_TYPES}
         return RunRecord(topology=topology, experiment=experiment, history=history, run=run, **frames)
 
     def analyse(self) -> Measures:
@@ -149,23 +152,58 @@ class RunFolder:
     def _write_parquet(self, name: str, frame: pd.DataFrame) -> str:
         path = self.path / f"{name}.parquet"
         frame.to_parquet(path, index=False)
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return _sha256(path)
 
-    def _read_rows(self, name: str, digest: str | None, *, may_miss: bool) -> pd.DataFrame:
+    def _read_spec(self) -> tuple[Topology, Experiment]:
+        path = self.path / "spec.resolved.yaml"
+        try:
+            return load_resolved(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise RecordError(f"{path}: is missing: nobody knows what was run") from error
+        except SpecError as error:
+            message = f"{path}: is not what a run of this version writes"
+            raise RecordError(message, detail=str(error), hint="written by another version") from error
+
+    def _read_run(self) -> Mapping[str, Any]:
+        path = self.path / "run.json"
+        try:
+            run = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}  # a run that was ended hard has none
+        except ValueError as error:
+            raise RecordError(f"{path}: is not JSON: {error}") from error
+        if not isinstance(run, dict):
+            raise RecordError(f"{path}: expected an object, found {type(run).__name__}")
+        return run
+
+    def _refuse_mixed(
+        self, history: History, topology: Topology, experiment: Experiment, run: Mapping[str, Any]
+    ) -> None:
+        """Raises `RecordError` where files of several runs lie in this folder."""
+        opened = history.events[0].data
+        others = {
+            ("run.json", "run_id"): run.get("run_id"),
+            ("spec.resolved.yaml", "topology"): topology.name,
+            ("spec.resolved.yaml", "experiment"): experiment.name,
+        }
+        for (name, key), found in others.items():
+            if key in opened and found is not None and found != opened[key]:
+                raise RecordError(
+                    f"{self.path / name}: {key} {found!r}, but {self.history}:1 says {opened[key]!r}",
+                    hint="files of two runs are in one folder",
+                )
+
+    def _read_rows(self, name: str, digest: str | None, span: Span, *, may_miss: bool) -> pd.DataFrame:
         path = self.path / f"{name}.parquet"
         row_type = _ROW_TYPES[name]
         if not path.is_file() or (digest is None and may_miss):
             if may_miss:
                 return pd.DataFrame(columns=columns(row_type)).astype(_dtypes(row_type))
             raise RecordError(f"{path}: these rows are missing although the run came to its end")
-        if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+        if _sha256(path) != digest:
             raise RecordError(f"{path}: is not the file that the history of this run knows")
-        try:
-            frame = pd.read_parquet(path)
-        except (OSError, ValueError) as error:
-            raise RecordError(f"{path}: can't be read: {error}") from error
-        if list(frame.columns) != columns(row_type):
-            raise RecordError(f"{path}: columns {list(frame.columns)}, expected {columns(row_type)}")
+        frame = read_rows(path, row_type)
+        check_rows(path, row_type, frame, span)
         return frame
 
     def _write_json(self, name: str, content: object) -> None:
@@ -173,12 +211,12 @@ class RunFolder:
         (self.path / name).write_text(text + "\n", encoding="utf-8")
 
 
-class MatrixFile:
-    """`results/matrix/<UTC time>-<id>.json`: what came of each cell of a matrix."""
+class _ResultFile:
+    """A file about several runs."""
 
-    def __init__(self, root: Path, started: datetime, matrix_id: str) -> None:
+    def __init__(self, root: Path, path: Path) -> None:
         self.root = root
-        self.path = root / "matrix" / f"{started:%Y%m%dT%H%M%SZ}-{matrix_id}.json"
+        self.path = path
 
     def write(self, content: Mapping[str, Any]) -> None:
         """Replace the file as a whole, so that it can be read at any time."""
@@ -190,6 +228,80 @@ class MatrixFile:
     def relative(self, folder: RunFolder) -> str:
         """A run's folder, seen from that of all results."""
         return str(folder.path.resolve().relative_to(self.root.resolve()))
+
+
+class MatrixFile(_ResultFile):
+    """`results/matrix/<UTC time>-<id>.json`: what came of each cell of a matrix."""
+
+    def __init__(self, root: Path, started: datetime, matrix_id: str) -> None:
+        super().__init__(root, root / "matrix" / f"{started:%Y%m%dT%H%M%SZ}-{matrix_id}.json")
+
+
+class TrialsFile(_ResultFile):
+    """`results/<topology>/<experiment>/trials/<first run>.json`: a set of trials; its first run is the control run."""
+
+    FOLDER: ClassVar[str] = "trials"
+
+    def __init__(self, root: Path, topology: str, experiment: str, first: RunFolder) -> None:
+        super().__init__(root, root / topology / experiment / self.FOLDER / f"{first.path.name}.json")
+
+
+def runs_below(path: Path) -> list[RunFolder]:
+    """The runs that a path means: a run's folder, a folder with runs somewhere in it, or the JSON file of several runs
+    (a suite, a matrix, a set of trials), which names their folders under `folder`. Each once, by its place.
+
+    Raises `UsageError` where there is none.
+    """
+    if path.is_file():
+        folders = [_named_folder(path, name) for name in _folder_names(path)]
+    elif path.is_dir():
+        # `latest` is a link to one of the others, and links are not followed
+        folders = [history.parent.resolve() for history in path.resolve().rglob("history.jsonl")]
+    else:
+        raise UsageError(f"{path}: there is no such file or folder", hint="name results, or a folder or file in it")
+    if not folders:
+        raise UsageError(
+            f"{path}: there is no run in it, expected a folder with a history.jsonl somewhere below",
+            hint="run something first: harness run TOPOLOGY",
+        )
+    return [RunFolder(folder) for folder in sorted(set(folders))]
+
+
+def _folder_names(path: Path) -> list[str]:
+    """What stands under `folder` anywhere in a JSON file."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise UsageError(
+            f"{path}: {error}, expected the JSON file of a suite, a matrix or a set of trials, or a folder",
+            hint="name a file like results/<topology>/suites/<run>.json or results/matrix/<time>.json",
+        ) from error
+    names: list[str] = []
+    waiting = [content]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            names += [value["folder"]] if isinstance(value.get("folder"), str) else []
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+    return names
+
+
+def _named_folder(path: Path, name: str) -> Path:
+    """A run's folder that a file names as seen from that of all results, which is somewhere above the file."""
+    for root in path.resolve().parents:
+        if (root / name / "history.jsonl").is_file():
+            return root / name
+    raise UsageError(
+        f"{path}: folder is {name}, expected the folder of a run in one of the folders above the file",
+        hint="name the folders of the runs themselves if they were moved",
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _dtypes(row_type: RowType) -> dict[str, str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from harness.analysis.trials import EARLY_AT_LEAST
 from harness.core.experiment import Experiment
 from harness.core.rules import FaultRules
 from harness.core.topology import Topology
@@ -15,7 +17,9 @@ from harness.run.suite import ALL, SUITE, SuiteEntry, chosen_experiments
 from harness.spec.catalog import Catalog
 from harness.spec.loader import check_pair, check_promises, load_experiment, load_topology, why_not_applicable
 
-__all__ = ["Chosen", "choose", "that_fit"]
+__all__ = ["Chosen", "Repetition", "choose", "repetition", "that_fit"]
+
+_WIDTH = re.compile(r"(\d{1,3}(?:\.\d+)?)%")
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,44 @@ class Chosen:
     """Whether each experiment was asked for by its name; then each must apply."""
     names: Sequence[str] = ()
     """Of all experiments that were asked for, in that order."""
+
+
+@dataclass(frozen=True)
+class Repetition:
+    """How often one experiment is to be done."""
+
+    trials: int
+    """At the most, where a width is wished."""
+    until_width_ratio: float | None = None
+    """Enough is done once the interval for the mean of the longest outage is no wider than this share of the mean."""
+
+
+def repetition(trials: int | None, until_width: str | None, chosen: Chosen) -> Repetition | None:
+    """What `--trials` and `--until-width` mean; None where each experiment is to be done once. Raises `UsageError`."""
+    if trials is None:
+        if until_width is not None:
+            raise UsageError(
+                f"--until-width {until_width} without --trials", hint="say how many at the most: --trials 50"
+            )
+        return None
+    if trials < 1:
+        raise UsageError(f"--trials {trials}: there must be one at least")
+    if len(chosen.names) != 1 or not chosen.by_name:
+        raise UsageError(
+            f"--trials repeats one experiment, these are {len(chosen.names)}: {', '.join(chosen.names)}",
+            hint=f"harness run {chosen.topology.name} {next(iter(chosen.names), 'node-kill')} --trials {trials}",
+        )
+    if until_width is None:
+        return Repetition(trials)
+    width = _WIDTH.fullmatch(until_width.strip())
+    if width is None or not 0 < float(width[1]) <= 100:
+        raise UsageError(f"--until-width {until_width}, expected a percentage above 0% and up to 100%, such as 20%")
+    if trials < EARLY_AT_LEAST:
+        raise UsageError(
+            f"--until-width with --trials {trials}: the width is looked at from {EARLY_AT_LEAST} trials on",
+            hint=f"--trials {EARLY_AT_LEAST} or more, or no --until-width",
+        )
+    return Repetition(trials, float(width[1]) / 100)
 
 
 def choose(

@@ -21,12 +21,13 @@ from harness.run.artifacts import RunFolder
 from harness.run.interrupts import Interrupts
 from harness.run.orchestrator import Orchestrator, new_run_id
 from harness.run.plan import check_memory, clock_roles
+from harness.run.schedule import fingerprint, schedule
 from harness.run.stage import Stage
 from harness.run.suite import SuiteEntry
 from harness.run.watcher import Watcher
 from harness.runtime.base import Runtime
 
-__all__ = ["command_line", "run_experiment", "run_suite"]
+__all__ = ["command_line", "run_experiment", "run_on", "run_suite"]
 
 _RECORDED_PACKAGES = ("docker", "locust", "pandas", "pydantic", "tenacity", "testcontainers")
 
@@ -97,7 +98,7 @@ def run_suite(
                     runtime, topology.with_links(experiment.links), run_id, clock_roles=clock_roles(experiment)
                 )
             try:
-                entry = _run_on(
+                entry = run_on(
                     stage,
                     experiment,
                     run_id,
@@ -121,7 +122,7 @@ def run_suite(
     return entries
 
 
-def _run_on(
+def run_on(
     stage: Stage,
     experiment: Experiment,
     run_id: str,
@@ -134,7 +135,9 @@ def _run_on(
     machine: Mapping[str, Any],
     interrupts: Interrupts,
     keep_stage: bool,
+    more_facts: Mapping[str, Any] | None = None,
 ) -> SuiteEntry:
+    """One experiment on a stage, analysed, with every artefact written; `more_facts` goes to run.json too."""
     started = datetime.now(UTC)
     folder = RunFolder.create(results, stage.topology, experiment, started, run_id)
     facts: dict[str, Any] = {
@@ -144,6 +147,8 @@ def _run_on(
         "argv": list(argv),
         "git_revision": _git_revision(),
         "seed": seed,
+        "schedule_sha256": fingerprint(schedule(stage.topology, experiment, seed)),
+        **(more_facts or {}),
         "versions": {
             "python": platform.python_version(),
             **{name: metadata.version(name) for name in _RECORDED_PACKAGES},

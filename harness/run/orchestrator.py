@@ -6,7 +6,6 @@ It records and judges nothing. Whatever happens, faults are undone and everythin
 from __future__ import annotations
 
 import logging
-import random
 import secrets
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -25,7 +24,7 @@ from harness.run.plan import Act, lasts_s, time_line
 from harness.run.recorder import collect_containers, collect_rows, read_back
 from harness.run.stage import CLIENT, Stage
 from harness.run.steady import not_steady
-from harness.run.targets import resolve, resolve_peer
+from harness.run.targets import lot_of, resolve, resolve_peer
 from harness.run.watcher import Watcher
 from harness.runtime.base import Deployment, Peer, Progress
 
@@ -240,7 +239,7 @@ class Orchestrator:
     def _resolve(
         self, deployment: Deployment, index: int, target: str, how: Callable[..., tuple[str, ...]] = resolve
     ) -> tuple[str, ...]:
-        lot = random.Random(f"{self._seed}/{index}/{target}")  # noqa: S311 - reproducible, not secret
+        lot = lot_of(self._seed, index, target)
         return how(deployment, self._topology, target, sessions=self._sessions, lot=lot)
 
     def _guard_blast_radius(self, targets: tuple[str, ...]) -> None:
@@ -351,14 +350,8 @@ class Orchestrator:
 
     def _judge_stage(self) -> None:
         """The next experiment starts from a platform on which everybody works, or from a fresh one."""
-        if self._growth.began:
-            self._keep_stage = False  # overloaded on purpose: that is no fair start for anybody
-        if not self._keep_stage:
-            return
-        users = self._experiment.load.users
-        working = self._stage.client.call("snapshot", timeout_s=15.0)["users"].get("working", 0)
-        if working < users:
-            self._watcher.note(f"{working} of {users} people work at the end: the next experiment gets a new platform")
+        if self._keep_stage and (why := self._stage.unfit(self._experiment.load.users, grown=self._growth.began)):
+            self._watcher.note(f"{why}: the next experiment gets a new platform")
             self._keep_stage = False
 
     def _collect(self, deployment: Deployment, facts: dict[str, Any]) -> None:
@@ -387,6 +380,7 @@ class Orchestrator:
 
     def _record_error(self, error: Exception) -> None:
         self._keep_stage = False  # nobody knows what it is worth now
+        self._stage.unfit_because = "the harness broke on it"
         message = error.message if isinstance(error, HarnessError) else str(error)
         detail = error.detail if isinstance(error, HarnessError) else ""
         log.exception("the run broke")

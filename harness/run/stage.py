@@ -31,6 +31,8 @@ class Stage:
         self.run_id = run_id
         """Of the deployment: the label of its containers. Each experiment on it has a run of its own."""
         self.specs: Sequence[ContainerSpec] = ()
+        self.unfit_because = ""
+        """Why the next experiment can't start on it; empty while it can."""
         self._runtime = runtime
         self._deployment: Deployment | None = None
         self._password = ""
@@ -92,6 +94,15 @@ class Stage:
             prefix=self.prefix,
             **load,
         )
+
+    def unfit(self, users: int, *, grown: bool) -> str:
+        """Look whether everybody works, so that the next experiment may start here; says why it may not."""
+        if grown:
+            self.unfit_because = "it was overloaded on purpose"  # no fair start for anybody
+        else:
+            working = self.client.call("snapshot", timeout_s=15.0)["users"].get("working", 0)
+            self.unfit_because = "" if working >= users else f"{working} of {users} people worked at the end"
+        return self.unfit_because
 
     def close(self) -> None:
         """Remove everything; a second call does nothing."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.analysis import Measures
-from harness.core.verdict import Outcome
+from harness.core.verdict import Outcome, together
 from harness.run.artifacts import RunFolder
 
 __all__ = ["ALL", "STANDARD_SUITE", "SUITE", "SuiteEntry", "chosen_experiments", "overall", "write_suite"]
@@ -85,8 +85,4 @@ def write_suite(results: Path, topology: str, entries: Sequence[SuiteEntry]) -> 
 
 def overall(entries: Sequence[SuiteEntry]) -> Outcome:
     """The verdict on the whole: an error of the harness first, then a broken promise, then what proves nothing."""
-    outcomes = {entry.outcome for entry in entries} - {None}
-    for outcome in (Outcome.ERROR, Outcome.FAIL, Outcome.INCONCLUSIVE):
-        if outcome in outcomes:
-            return outcome
-    return Outcome.PASS if outcomes else Outcome.INCONCLUSIVE
+    return together(entry.outcome for entry in entries if entry.outcome is not None)

@@ -13,7 +13,28 @@ from harness.errors import DeploymentError, RunError
 from harness.runtime.base import Deployment
 from harness.spec.targets import parse_target
 
-__all__ = ["resolve", "resolve_peer", "said_to_be"]
+__all__ = ["known_beforehand", "lot_of", "resolve", "resolve_peer", "said_to_be"]
+
+
+def lot_of(seed: int, index: int, target: str) -> random.Random:
+    """What decides `any` and shares in a target of the `index`-th fault."""
+    return random.Random(f"{seed}/{index}/{target}")  # noqa: S311 - reproducible, not secret
+
+
+def known_beforehand(topology: Topology, target: str, lot: random.Random) -> tuple[str, ...] | None:
+    """The containers that `target` means whenever it is resolved; None for a word such as `active`, which depends on
+    what is true at the moment of injection."""
+    parsed = parse_target(target)
+    names = members(topology, parsed.role)
+    if parsed.selector.isdigit():
+        return (names[int(parsed.selector)],)
+    if parsed.selector == "*":
+        return names
+    if parsed.selector == "any":
+        return (lot.choice(names),)
+    if parsed.selector.endswith("%"):
+        return tuple(sorted(lot.sample(names, parsed.count(len(names))), key=names.index))
+    return None
 
 
 def resolve(
@@ -29,18 +50,12 @@ def resolve(
     `sessions` is how many sessions each node has at this moment; `lot` decides `any` and shares. Raises `RunError` if
     nothing is meant, for example because no node is active at this moment.
     """
+    known = known_beforehand(topology, target, lot)
+    if known is not None:
+        return known
     parsed = parse_target(target)
-    names = members(topology, parsed.role)
-    if parsed.selector.isdigit():
-        return (names[int(parsed.selector)],)
-    if parsed.selector == "*":
-        return names
-    if parsed.selector == "any":
-        return (lot.choice(names),)
-    if parsed.selector.endswith("%"):
-        return tuple(sorted(lot.sample(names, parsed.count(len(names))), key=names.index))
     if parsed.selector == "busiest":
-        return (_busiest(names, sessions),)
+        return (_busiest(members(topology, parsed.role), sessions),)
     return (_one_that_says_so(deployment, topology, parsed, sessions),)
 
 

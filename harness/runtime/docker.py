@@ -281,6 +281,7 @@ class DockerDeployment:
             cap_add=list(spec.capabilities),
             devices=list(spec.devices),
             security_opt=list(spec.security_options),
+            cpu_shares=spec.cpu_shares or None,
             stdin_open=spec.conversation,
         )
 

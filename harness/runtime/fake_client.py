@@ -36,6 +36,7 @@ class FakeClient:
         now_ns = self._platform.clock.now_ns()
         if op == "start":
             self._plan, self._start_ns = args, now_ns
+            self._platform.people_seed = args["seed"]
             self._arrivals_ns = [now_ns] * args["users"]
             return {}
         if op == "grow":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ class Behaviour:
 
     takeover_s: float = 3.0
     """From the death of the active node until the standby serves."""
+    takeover_spread_s: float = 0.0
+    """Each crowd of people meets a take-over that is longer by up to so much, drawn from their seed."""
     boot_s: float = 4.0
     """From the start of a node until it could serve."""
     restart_s: float = 2.0
@@ -71,6 +74,7 @@ class FakePlatform:
         self._active: list[str] = []
         self.database = FakeDatabase()
         self.first_broken_ns: int | None = None
+        self.people_seed = 0
 
     def boot(self, name: str, role: str = "") -> None:
         """A machine starts."""
@@ -108,7 +112,9 @@ class FakePlatform:
         self._change(now_ns, "")
         heirs = [n for n in self.nodes() if n in self._serving]
         if heirs and self._topology.workbench.takeover == "automatic":
-            self._change(now_ns + to_ns(self._behaviour.takeover_s), heirs[0])
+            lot = random.Random(f"take-over/{self.people_seed}")  # noqa: S311 - reproducible, not secret
+            takeover_s = self._behaviour.takeover_s + self._behaviour.takeover_spread_s * lot.random()
+            self._change(now_ns + to_ns(takeover_s), heirs[0])
 
     def _offer(self, name: str) -> None:
         """The node becomes active after its boot, if nobody is and the topology lets it."""

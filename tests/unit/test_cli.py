@@ -113,6 +113,36 @@ def test_usage_errors_are_64_not_2(harness: Harness, argv: list[str]) -> None:
     assert error
 
 
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        (["node-kill", "--trials", "0"], "--trials 0: there must be one at least"),
+        (["node-kill", "--trials", "-3"], "there must be one at least"),
+        (["node-kill", "--trials", "some"], "--trials"),
+        (["node-kill", "--until-width", "20%"], "without --trials"),
+        (["node-kill", "--trials", "9", "--until-width", "20"], "expected a percentage"),
+        (["node-kill", "--trials", "9", "--until-width", "0%"], "expected a percentage"),
+        (["node-kill", "--trials", "9", "--until-width", "narrow"], "expected a percentage"),
+        (["node-kill", "--trials", "9", "--until-width", "101%"], "expected a percentage"),
+        (["node-kill", "--trials", "3", "--until-width", "20%"], "from 5 trials on"),
+        (["node-kill,lb-loss", "--trials", "3"], "these are 2: node-kill, lb-loss"),
+        (["suite", "--trials", "3"], "repeats one experiment"),
+        (["--trials", "3"], "hint: harness run active-passive node-kill --trials 3"),
+    ],
+)
+def test_trials_that_can_not_be_done_are_refused(harness: Harness, argv: list[str], expected: str) -> None:
+    code, _, error = harness("run", "active-passive", *argv)
+    assert code == 64
+    assert expected in error
+
+
+def test_a_dry_run_of_trials_prints_their_schedules(harness: Harness) -> None:
+    code, out, _ = harness("run", "active-passive", "node-kill", "--trials", "2", "--seed", "7", "--dry-run")
+    assert code == 0
+    assert "inject kill on workbench[active]" in out
+    assert "trial 2   faults 1.510 s later; schedule 9df89c6391ad1d64" in out
+
+
 def test_no_users_at_all_is_refused(harness: Harness) -> None:
     assert harness("run", "active-passive", "--users", "0")[0] == 64
 

@@ -10,7 +10,7 @@ import pytest
 
 from harness.components import SECRETS, images, plan
 from harness.components.hops import Hop, hop, listen_port
-from harness.core.experiment import Experiment, Fault
+from harness.core.experiment import Fault
 from harness.core.names import LINK_ROLE
 from harness.core.products import Workbench
 from harness.core.specs import ContainerSpec, NodeContext
@@ -19,8 +19,9 @@ from harness.core.words import Role
 from harness.errors import SpecError
 from harness.faults.kinds.packets import Loss, Partition
 from harness.faults.kinds.traffic import Reset
+from harness.faults.registry import RULES
 from harness.runtime.images import context_files, published_reference
-from harness.spec import load_topology
+from harness.spec import load_experiment, load_topology
 from harness.spec.resolved import dump_resolved, load_resolved
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -112,9 +113,9 @@ def test_the_next_hop_is_the_link_only_where_there_is_one() -> None:
     assert linked_hop == Hop("link-workbench-database", 41, 10_300)
 
 
-def test_links_are_written_to_the_resolved_spec_as_they_were_read(node_kill: Experiment) -> None:
+def test_links_are_written_to_the_resolved_spec_as_they_were_read() -> None:
     topology = linked((Role.WORKBENCH, Role.DATABASE))
-    text = dump_resolved(topology, node_kill)
+    text = dump_resolved(topology, load_experiment(ROOT / "experiments/node-kill.yaml", RULES))
     assert "links:\n  - product: toxiproxy\n    from: workbench\n    to: database\n" in text
     assert load_resolved(text)[0] == topology
 

@@ -15,7 +15,8 @@ from rich.console import Console
 
 from harness.analysis import Measures, analyse
 from harness.core.history import EventKind
-from harness.core.words import Recovery, SessionOutcome
+from harness.core.rows import SavedValue
+from harness.core.words import Recovery, SessionOutcome, Store
 from harness.report import words
 from harness.report.checks import check_rows
 from harness.report.html import render_html
@@ -120,8 +121,9 @@ def test_the_page_is_well_formed_and_loads_nothing(name: str, request: pytest.Fi
     page = Page(html_of(measures))
     assert page.loads == ["data:,"]
     assert page.headings[0] == words.title(measures)
+    windows = ["User-uptime by window length"] * bool(measures.user_uptime.windowed)
     assert page.headings[1:] == [
-        "Timeline", "Promises and objectives", "Capabilities", "Outages", "Sessions", "Acknowledged writes",
+        "Timeline", "Promises and objectives", "Capabilities", "Outages", "Sessions", *windows, "Acknowledged writes",
         "Faults and their proof", "Versions and machine",
     ]  # fmt: skip
     assert measures.verdict.outcome.value in page.text
@@ -205,6 +207,45 @@ def test_an_outage_says_at_how_many_places_it_was(html_of: Draw) -> None:
     assert any("(work, 1 of 2 places) took" in line for line in lines)
     assert "by design" in Page(html_of(measures)).text
     assert "1 of 2 places" in Page(html_of(measures)).text
+
+
+def test_what_faults_did_and_outages_together_are_tables_of_terminal_and_page() -> None:
+    probes = [
+        replace(row, via=str(index % 2), ok=int(row.ok or index % 2 == 0))
+        for index, row in enumerate(grid_probes({"work": (6.0, 9.0)}))
+    ]
+    run = record([op(t, ok=int(not 6 <= t < 9)) for t in range(-5, 40)], probes)
+    measures = analyse(run)
+    lines = [" ".join(line.split()) for line in printed(measures).splitlines()]
+    for row in (
+        "work 1 3.00 s (2.80 to 3.20) 3.00 s 1.50 s",
+        "0 node-kill any 1.00 s (0.89 to 1.10) 4.00 s (3.89 to 4.10) by design",
+        "user-uptime at least, in any 1 s 0.000%, 2 s 0.000%, 4 s 23.750%, 8 s 61.875%, 16 s 80.937%, 32 s",
+    ):
+        assert row in lines
+    page = Page(render_html(measures)).text
+    for cells in ("work 1 3.00 s (2.80 to 3.20) 3.00 s 1.50 s", "0 node-kill any 1.00 s", "1.00 s 0.000% +1.00 s"):
+        assert cells in page
+    quiet = analyse(replace(run, probes=record((), grid_probes({})).probes))
+    assert "0 node-kill no outage seen unaffected" in [" ".join(line.split()) for line in printed(quiet).splitlines()]
+    assert "outages together" not in printed(quiet)
+
+
+def test_the_first_example_of_each_kind_of_mistake_is_named() -> None:
+    operations = [op(t, capability="save", expected=t, found=t) for t in (1, 2, 3, 4)]
+    there = [SavedValue("u1", value, Store.HOME.value, "storage") for value in (1, 3, 2, 2)]
+    measures = analyse(record(operations, saved=there))
+    lines = [" ".join(line.split()) for line in printed(measures).splitlines()]
+    page = Page(render_html(measures)).text
+    for what in (
+        "the first lost: value 4 of u1 (session s1)",
+        "the first there twice: value 2 of u1 in homes",
+        "the first in the wrong order: value 2 of u1 in homes, after value 3",
+    ):
+        assert what in lines
+        assert what.replace("first ", "first that was ").capitalize() + "." in page
+    assert "reordered 1" in lines
+    assert "recovery point 0.95 s" in lines
 
 
 def test_people_are_told_of_where_no_probe_saw_anything() -> None:

@@ -165,6 +165,64 @@ def test_saves_are_counted_by_session() -> None:
     assert (row.saves_acknowledged, row.saves_found, row.saves_lost) == (3, None, None)
 
 
+def test_stalled_is_answered_well_but_slowly() -> None:
+    # work usually takes 50 ms, so slow is above 200 ms; what failed is no stall, and the ramp does not count
+    slow = [op(-9, -8), op(10, 10.3), op(12, 12.19), op(14, 15, ok=0)]
+    rows = [row for row in beats(-5, 40) if row.send_ns not in {one.send_ns for one in slow}]
+    row = one(sorted([*rows, *slow], key=lambda row: row.send_ns))
+    assert (row.stalled, row.failed) == (1, 1)
+
+
+def test_without_a_usual_latency_nobody_knows_what_stalled() -> None:
+    assert one([op(20, 21), op(22, 25)]).stalled is None
+    assert one(beats(-5, 40)).stalled == 0
+
+
+def test_seconds_until_working_are_those_of_the_last_disturbance_that_ended() -> None:
+    twice = [*beats(-5, 6), op(6, ok=0), *beats(7, 10, 11), op(10, ok=0), op(12, ok=0), *beats(13, 40, 14)]
+    assert one(twice).until_working_s == pytest.approx(3.05)
+    assert one([*beats(-5, 6), op(6, ok=0), op(30, ok=0)]).until_working_s is None
+    assert one(beats(-5, 40)).until_working_s is None
+
+
+def test_a_second_server_can_be_excluded_only_where_none_was_asked_for() -> None:
+    start: dict[str, Any] = {"capability": "start_session", "kernel": ""}
+    row = one([op(-8, **start), *beats(-5, 40)])
+    assert (row.starts, row.duplicated_home) == (1, False)
+    row = one([op(-8, **start), *beats(-5, 6), op(6, ok=0, rung="respawn", **start), *beats(7, 40, 11)])
+    assert (row.starts, row.duplicated_home) == (2, None), "one that was not answered may be there too"
+    assert one([op(-8, ok=0, **start)]).duplicated_home is False
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from("ab"),
+            st.sampled_from(["", "s1", "s2", "s10"]),
+            st.sampled_from(["work", "log_in", "start_session", "save"]),
+            st.floats(-20, 45),
+            st.integers(0, 1),
+        ),
+        max_size=40,
+    )
+)
+def test_there_is_a_row_for_each_session_that_was_started_always(rows: list[tuple[str, str, str, float, int]]) -> None:
+    operations = [op(t, user=u, session=s, capability=what, ok=ok) for u, s, what, t, ok in rows]
+    measures = analyse(record(operations))
+    started = {(row.user, row.session) for row in operations if row.session}
+    assert [(row.user, row.session) for row in measures.sessions] == sorted(started)
+    assert len(measures.session_rows()) == len(started)
+    assert sum(count.targeted + count.others for count in measures.session_counts) == len(started)
+
+
+def test_two_people_whose_sessions_have_one_name_are_two() -> None:
+    other = [replace(row, user="u2") for row in beats(-5, 40)]
+    saves = [op(t + 0.5, capability="save", expected=t, found=t, user=user) for t, user in ((1, "u1"), (2, "u2"))]
+    rows = analyse(record([*beats(-5, 40), *other, *saves])).sessions
+    assert [(row.user, row.session, row.saves_acknowledged) for row in rows] == [("u1", "s1", 1), ("u2", "s1", 1)]
+
+
 def test_twelve_users() -> None:
     measures = analyse(twelve_users(lose_user=True))
     counts = {count.outcome: (count.targeted, count.others) for count in measures.session_counts}
