@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 import typer
 from typer._click.exceptions import ClickException  # typer does not re-export the base of its usage errors
 
-from harness.cli import catalogue, platforms, results, running
+from harness.cli import calibration, catalogue, platforms, results, running
 from harness.cli.common import EXIT_ERROR, EXIT_UNAVAILABLE, EXIT_USAGE
 from harness.errors import EngineUnavailable, HarnessError, UsageError
 
@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, Callable[..., int]] = {
     "draw": catalogue.draw,
     "schema": catalogue.schema,
     "analyze": results.analyze,
+    "calibrate": calibration.calibrate,
     "doctor": platforms.doctor,
 }
 

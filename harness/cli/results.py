@@ -13,10 +13,16 @@ __all__ = ["analyze"]
 
 
 def analyze(folder: Annotated[Path, typer.Argument(help="A run's folder, e.g. results/latest.")]) -> int:
-    """Rebuild every number and report of a run from what it recorded; exit with its verdict."""
+    """Rebuild every number and report of a run, or of a calibration, from what it recorded; exit with its verdict."""
     from harness.report.terminal import render
-    from harness.run.artifacts import RunFolder
+    from harness.run.artifacts import CalibrationFolder, RunFolder
 
+    if (calibration := CalibrationFolder.found(folder)) is not None:
+        from harness.report.calibration import render_calibration
+
+        result = calibration.analyse()
+        render_calibration(result, console(), calibration.file)
+        return result.outcome.exit_code
     run_folder = RunFolder.existing(folder)
     measures = run_folder.analyse()
     render(measures, console(), run_folder.report)

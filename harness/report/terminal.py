@@ -36,6 +36,7 @@ def render(measures: Measures, console: Console, report_path: Path | str | None 
     console.print(_capabilities(measures))
     if any(one.outages for one in measures.capabilities):
         console.print(_outages(measures))
+    console.print(Text(words.calibrated(measures.run), style="dim"))
     if checks.check_rows(measures):
         console.print(_balancer_checks(measures))
         for line in checks.legend(measures):

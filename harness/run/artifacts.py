@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from harness.analysis import Measures, analyse
+from harness.analysis.calibration import Calibration, CalibrationRecord, calibrate
 from harness.analysis.record import RunRecord
 from harness.core.experiment import Experiment
 from harness.core.history import EventKind, read_history
@@ -32,7 +33,7 @@ from harness.core.topology import Topology
 from harness.errors import RecordError, UsageError
 from harness.spec.resolved import dump_resolved, load_resolved
 
-__all__ = ["MatrixFile", "RunFolder"]
+__all__ = ["CalibrationFolder", "MatrixFile", "RunFolder"]
 
 _ROW_TYPES: Mapping[str, RowType] = {
     "operations": Operation,
@@ -170,6 +171,58 @@ class RunFolder:
     def _write_json(self, name: str, content: object) -> None:
         text = json.dumps(content, indent=1, sort_keys=True, default=str)
         (self.path / name).write_text(text + "\n", encoding="utf-8")
+
+
+class CalibrationFolder:
+    """`results/calibration/<UTC time>-<id>/`."""
+
+    _PLACE = "calibration"
+    _FILE = "calibration.json"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.recorded = RunFolder(path)
+        """What a calibration records like a run: history, rows, run.json, logs."""
+
+    @classmethod
+    def create(cls, root: Path, started: datetime, calibration_id: str) -> CalibrationFolder:
+        """Make a fresh folder."""
+        path = root / cls._PLACE / f"{started:%Y%m%dT%H%M%SZ}-{calibration_id}"
+        (path / "containers").mkdir(parents=True)
+        return cls(path)
+
+    @classmethod
+    def found(cls, path: Path) -> CalibrationFolder | None:
+        """The one at `path`; None where that is no calibration's folder."""
+        path = path.resolve()
+        return cls(path) if path.parent.name == cls._PLACE and (path / "history.jsonl").is_file() else None
+
+    @classmethod
+    def files(cls, root: Path) -> list[Path]:
+        """Every `calibration.json`, the latest first."""
+        return sorted((root / cls._PLACE).glob(f"*/{cls._FILE}"), key=lambda path: path.parent.name, reverse=True)
+
+    @property
+    def file(self) -> Path:
+        return self.path / self._FILE
+
+    def load(self) -> CalibrationRecord:
+        """Everything that was recorded. Raises `RecordError` naming the file where it is not whole."""
+        history = read_history(self.recorded.history)
+        cut_short = bool(history.of(EventKind.ERROR) or history.of(EventKind.INTERRUPTED))
+        digests = {event.data["name"]: event.data["sha256"] for event in history.of(EventKind.ROWS)}
+        run_file = self.path / "run.json"
+        return CalibrationRecord(
+            history=history,
+            probes=self.recorded._read_rows("probes", digests.get("probes"), may_miss=cut_short),
+            run=json.loads(run_file.read_text(encoding="utf-8")) if run_file.is_file() else {},
+        )
+
+    def analyse(self) -> Calibration:
+        """Rebuild `calibration.json` from what was recorded."""
+        result = calibrate(self.load())
+        self.recorded._write_json(self._FILE, result.to_json_dict())
+        return result
 
 
 class MatrixFile:
