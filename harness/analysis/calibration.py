@@ -171,7 +171,9 @@ def calibrate(record: CalibrationRecord) -> Calibration:
         run=record.run,
         plan=plan,
         outcome=verdict.outcome,
-        reasons=verdict.reasons,
+        reasons=verdict.reasons
+        if verdict.outcome is not Outcome.PASS
+        else (f"all {len(verdict.checks)} aims are met",),
         checks=verdict.checks,
         kinds=tuple(kinds),
         cells=tuple(cells),

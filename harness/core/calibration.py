@@ -33,6 +33,8 @@ class Trial:
     index: int
     away: Away
     nominal_s: float
+    seconds: float
+    """Near to the nominal length."""
 
 
 @dataclass(frozen=True, kw_only=True)

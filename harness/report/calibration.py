@@ -18,7 +18,7 @@ from harness.report.terminal import STYLES
 __all__ = ["render_calibration"]
 
 _HEADERS = (
-    "length", "seen", "mean error", "spread", "largest", "inside the bounds", "truth ±", "bounds ±", "sent late p99"
+    "length", "seen", "mean error", "spread", "largest", "inside the bounds", "truth ±", "bounds ±", "late p99"
 )  # fmt: skip
 
 

@@ -51,8 +51,12 @@ _ACTS_S = 0.3
 
 #: Busy processes on each processor: more only makes a run queue longer, which nice values pass over.
 BUSY_A_PROCESSOR = 4
-#: Lengths that can be asked for. The shortest is twice the deadline, so that a stall has probes that miss it.
-SHORTEST_S, LONGEST_S = 2 * DEADLINE_S, 10.0
+#: Each outage is longer or shorter than its nominal length by up to this share, by lot. One that lasts a whole number of
+#: periods holds just so many probes wherever it begins, and is measured better than any other.
+_NEAR = 0.2
+#: Nominal lengths that can be asked for. The shortest outage is twice the deadline, so that a stall has probes that miss
+#: it.
+SHORTEST_S, LONGEST_S = 2 * DEADLINE_S / (1 - _NEAR), 10.0
 
 _FAULTS: Mapping[Away, Mapping[str, Any]] = {
     Away.KILL: {"fault": "crash", "options": {"process": PROCESS}},
@@ -87,7 +91,10 @@ def trials_of(plan: CalibrationPlan, lot: random.Random) -> list[Trial]:
     """All outages, in an order drawn by lot, so that a machine that changes meanwhile changes no kind alone."""
     kinds = list(plan.kinds())
     lot.shuffle(kinds)
-    return [Trial(index=index, away=away, nominal_s=seconds) for index, (away, seconds) in enumerate(kinds)]
+    return [
+        Trial(index=index, away=away, nominal_s=seconds, seconds=seconds * lot.uniform(1 - _NEAR, 1 + _NEAR))
+        for index, (away, seconds) in enumerate(kinds)
+    ]
 
 
 def lasts_s(plan: CalibrationPlan) -> float:
@@ -253,13 +260,13 @@ class _Calibrating:
     def _make(self, deployment: Deployment, trial: Trial) -> None:
         """Make one outage, and ask for the stamps of those who know how long it was."""
         if trial.away is Away.KILL:
-            deployment.peer(rig.SERVER).call("down", seconds=trial.nominal_s)
+            deployment.peer(rig.SERVER).call("down", seconds=trial.seconds)
         self._step(deployment, trial, FaultStep.PREPARE, {"targets": [rig.SERVER], **_FAULTS[trial.away]})
         injected = self._step(deployment, trial, FaultStep.INJECT)
         try:
             if trial.away is not Away.DROP:  # there it takes 0.8 s, and the packets that do not arrive are the proof
                 self._step(deployment, trial, FaultStep.CONFIRM)
-            self._sleep(trial.nominal_s - to_s(self._clock.now_ns() - injected["before_ns"]))
+            self._sleep(trial.seconds - to_s(self._clock.now_ns() - injected["before_ns"]))
         finally:
             self._step(deployment, trial, FaultStep.UNDO)
         self._step(deployment, trial, FaultStep.CONFIRM_RECOVERY)

@@ -28,7 +28,7 @@ def test_one_outage_of_each_kind_is_measured(
     judged = {value.away: value for value in result.values if value.series == "rig at 100/s"}
     assert set(judged) == set(Away), result.reasons
     for value in judged.values():
-        assert 0.45 < value.true_s < 0.7, value  # as long as was asked for, and what making it took
+        assert 0.4 <= value.true_s < 0.8, value  # as long as was asked for, and what making it took
         assert value.true_plus_minus_s < 0.02, value
         assert value.pieces == 1, value
         assert value.error_s is not None

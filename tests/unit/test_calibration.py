@@ -60,7 +60,7 @@ def test_the_whole_matrix_meets_the_aims_where_the_probes_are_right(calibrated: 
     judged = [value for value in result.values if value.series == "rig at 100/s"]
     assert len(judged) == 18
     for value in judged:
-        assert value.true_s == pytest.approx(value.nominal_s, abs=0.002)
+        assert 0.8 * value.nominal_s - 0.002 <= value.true_s <= 1.2 * value.nominal_s + 0.002
         assert value.pieces == 1
         assert value.inside
         assert value.error_s is not None
@@ -76,7 +76,7 @@ def test_the_whole_matrix_meets_the_aims_where_the_probes_are_right(calibrated: 
 
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    seed=st.integers(0, 2**32), seconds=st.floats(0.21, 2), late_s=st.floats(0, 0.009), latency_s=st.floats(1e-4, 0.004)
+    seed=st.integers(0, 2**32), seconds=st.floats(0.25, 2), late_s=st.floats(0, 0.009), latency_s=st.floats(1e-4, 0.004)
 )
 def test_bounds_contain_the_truth(
     tmp_path_factory: pytest.TempPathFactory, seed: int, seconds: float, late_s: float, latency_s: float
@@ -102,6 +102,7 @@ def test_the_same_seed_makes_the_same_outages() -> None:
 
     assert order(1) == order(1) != order(2)
     assert len(order(1)) == 54
+    assert len({trial.seconds for trial in order(1)}) == 54  # none is a whole number of periods but by chance
 
 
 # -- what is not met, and what proves nothing --------------------------------------------------------------------------
@@ -284,7 +285,7 @@ def plan_with(**changes: Any) -> CalibrationPlan:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"durations_s": (0.1,)}, "an outage of 0.1 s: expected 0.2 to 10 s"),
+        ({"durations_s": (0.1,)}, "an outage of 0.1 s: expected 0.25 to 10 s"),
         ({"durations_s": (1.0, 60.0)}, "an outage of 60 s"),
         ({"durations_s": (float("nan"),)}, "an outage of nan s"),
         ({"durations_s": (1.0, 1.0)}, "the same length twice"),

@@ -162,7 +162,7 @@ def no_engine(*_: object) -> Any:
     ("options", "message"),
     [
         (["--seconds", "1,long"], "--seconds 1,long: expected numbers with commas between"),
-        (["--seconds", "0.1"], "an outage of 0.1 s: expected 0.2 to 10 s"),
+        (["--seconds", "0.1"], "an outage of 0.1 s: expected 0.25 to 10 s"),
         (["--repetitions", "0"], "--repetitions 0"),
         (["--rate", "fast"], "--rate"),
         (["--no-such-option"], "no-such-option"),
