@@ -51,11 +51,11 @@ _ACTS_S = 0.3
 
 #: Busy processes on each processor: more only makes a run queue longer, which nice values pass over.
 BUSY_A_PROCESSOR = 4
-#: Each outage is longer or shorter than its nominal length by up to this share, by lot. One that lasts a whole number of
-#: periods holds just so many probes wherever it begins, and is measured better than any other.
+#: Each outage is longer or shorter than its nominal length by up to this share, by lot. One that lasts a whole number
+#: of periods holds just so many probes wherever it begins, and is measured better than any other.
 _NEAR = 0.2
-#: Nominal lengths that can be asked for. The shortest outage is twice the deadline, so that a stall has probes that miss
-#: it.
+#: Nominal lengths that can be asked for. The shortest outage is twice the deadline, so that a stall has probes that
+#: miss it.
 SHORTEST_S, LONGEST_S = 2 * DEADLINE_S / (1 - _NEAR), 10.0
 
 _FAULTS: Mapping[Away, Mapping[str, Any]] = {
