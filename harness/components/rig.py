@@ -21,24 +21,28 @@ BUSY: Final = "busy"
 SERVER_HOST: Final = 60
 _WITNESS_HOST: Final = 61
 _BUSY_HOST: Final = 62
+#: The most that the kernel knows.
+_ALL_SHARES: Final = 262_144
 
 
 def containers(*, busy_processes: int = 0) -> tuple[ContainerSpec, ...]:
     """The rig; with `busy_processes` so many processes beside it that do nothing but use a processor."""
-    server = _program(SERVER, "server", SERVER_HOST)
-    witness, probes = _program(WITNESS, "witness", _WITNESS_HOST), _program(PROBES, "probes", CLIENT_HOST)
+    # That the server is away must be the fault's doing, not a busy machine's; the probes have what those of a run have.
+    server = _program(SERVER, "server", SERVER_HOST, cpu_shares=_ALL_SHARES)
+    witness = _program(WITNESS, "witness", _WITNESS_HOST, cpu_shares=_ALL_SHARES)
+    probes = _program(PROBES, "probes", CLIENT_HOST)
     return (server, witness, probes, *([_busy(busy_processes)] if busy_processes else []))
 
 
-def _program(name: str, which: str, host_number: int) -> ContainerSpec:
+def _program(name: str, which: str, host_number: int, *, cpu_shares: int = 0) -> ContainerSpec:
     return ContainerSpec(
         name=name,
         role="rig",
         image=IMAGES[0],
         host_number=host_number,
         command=("python3", "-m", "harness.load.rig", which),
-        # Each goes before everything else: when the server was away must be the fault's doing, not a busy machine's.
         capabilities=("SYS_NICE",),
+        cpu_shares=cpu_shares,
         conversation=True,
     )
 

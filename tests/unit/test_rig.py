@@ -186,5 +186,9 @@ def test_a_load_is_one_more_container_that_only_uses_processors() -> None:
     (load,) = busy(rig.containers(busy_processes=3))
     assert load.capabilities == ()
     assert "seq 3" in load.command[-1]
+    # the truth does not wait for a processor; what measures has no more than in a run
+    shares = {spec.name: spec.cpu_shares for spec in rig.containers(busy_processes=3)}
+    assert shares[rig.SERVER] == shares[rig.WITNESS] > 1024
+    assert shares[rig.PROBES] == shares[rig.BUSY] == 0
     hosts = [spec.host_number for spec in rig.containers(busy_processes=3)]
     assert len(set(hosts)) == len(hosts) == 4
