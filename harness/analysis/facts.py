@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from harness.analysis.growth import GrowthFacts, read_growth
 from harness.analysis.record import RunRecord
 from harness.core.clock import to_s
+from harness.core.experiment import Fault
 from harness.core.history import Event, EventKind, FaultStep, GrowthStep, History
 
-__all__ = ["Facts", "FaultFacts", "GaveUp", "Window", "read_facts"]
+__all__ = ["Facts", "FaultFacts", "GaveUp", "Window", "facts_of", "read_facts"]
 
 DRAIN = "drain"
 
@@ -108,7 +109,11 @@ class Facts:
 
 def read_facts(record: RunRecord) -> Facts:
     """Read the history of a run, however early it ended."""
-    history = record.history
+    return facts_of(record.history, record.experiment.faults)
+
+
+def facts_of(history: History, planned: Sequence[Fault]) -> Facts:
+    """As `read_facts`; `planned` names the faults that were never reached."""
     steady = _steady(history)
     interruptions = history.of(EventKind.INTERRUPTED)
     aborts = history.of(EventKind.ABORTED)
@@ -118,7 +123,7 @@ def read_facts(record: RunRecord) -> Facts:
         steady_reason=str(steady.data.get("reason") or "") if steady else "the steady state was never looked for",
         gave_up=_gave_up(steady),
         window=_window(history, steady),
-        faults=_faults(record),
+        faults=_faults(history, planned),
         errors=tuple(_error_text(event) for event in history.of(EventKind.ERROR)),
         interrupted=str(interruptions[0].data.get("by") or "unknown") if interruptions else None,
         aborted_ns=aborts[0].t_ns if aborts else None,
@@ -154,19 +159,19 @@ def _window(history: History, steady: Event | None) -> Window | None:
     return Window(start_ns=steady.t_ns, end_ns=end_ns) if end_ns > steady.t_ns else None
 
 
-def _faults(record: RunRecord) -> tuple[FaultFacts, ...]:
-    by_index: dict[int, list[Event]] = {index: [] for index in range(len(record.experiment.faults))}
-    for event in record.history.of(EventKind.FAULT):
+def _faults(history: History, plans: Sequence[Fault]) -> tuple[FaultFacts, ...]:
+    by_index: dict[int, list[Event]] = {index: [] for index in range(len(plans))}
+    for event in history.of(EventKind.FAULT):
         by_index.setdefault(int(event.data.get("index", 0)), []).append(event)
-    return tuple(_fault(record, index, events) for index, events in sorted(by_index.items()))
+    return tuple(_fault(plans, index, events) for index, events in sorted(by_index.items()))
 
 
-def _fault(record: RunRecord, index: int, events: Iterable[Event]) -> FaultFacts:
+def _fault(plans: Sequence[Fault], index: int, events: Iterable[Event]) -> FaultFacts:
     steps: dict[str, list[Mapping[str, Any]]] = {step.value: [] for step in FaultStep}
     for event in events:
         steps.setdefault(str(event.data.get("step")), []).append(event.data)
     every = [data for entries in steps.values() for data in entries]
-    planned = record.experiment.faults[index] if index < len(record.experiment.faults) else None
+    planned = plans[index] if index < len(plans) else None
     inject = _first_good(steps[FaultStep.INJECT])
     confirm = _first_good(steps[FaultStep.CONFIRM])
     undo = _first_good(steps[FaultStep.UNDO])

@@ -15,7 +15,16 @@ from harness.core.history import History
 from harness.core.rows import BalancerView, DatabaseWrite, Operation, ProbeSample, RowType, SavedValue
 from harness.core.topology import Topology
 
-__all__ = ["RunRecord", "balancer_of", "database_writes_of", "operations_of", "ordered", "probes_of", "saved_of"]
+__all__ = [
+    "RunRecord",
+    "balancer_of",
+    "database_writes_of",
+    "operations_of",
+    "ordered",
+    "probes_of",
+    "saved_of",
+    "typed_probes",
+]
 
 Ints = npt.NDArray[np.int64]
 
@@ -53,7 +62,12 @@ def operations_of(record: RunRecord) -> pd.DataFrame:
 
 def probes_of(record: RunRecord) -> pd.DataFrame:
     """The probe samples with exact types, in the order in which they were sent."""
-    return _typed(record.probes, ProbeSample, by="capability")
+    return typed_probes(record.probes)
+
+
+def typed_probes(frame: pd.DataFrame) -> pd.DataFrame:
+    """As `probes_of`, of rows that are not those of a run."""
+    return _typed(frame, ProbeSample, by="capability")
 
 
 def database_writes_of(record: RunRecord) -> pd.DataFrame:

@@ -76,7 +76,8 @@ def draw(
 def schema(
     folder: Annotated[Path | None, typer.Option(help="Instead of the checkout: write docs/schema below it.")] = None,
 ) -> int:
-    """Write the JSON Schemas of topology and experiment files, which editors complete and check with."""
+    """Write the JSON Schemas of topology and experiment files, which editors complete and check with, and of a
+    calibration."""
     from harness.run.documents import schemas, write
 
     for path in write(folder or catalog().root, schemas()):

@@ -14,10 +14,12 @@ __all__ = ["analyze"]
 
 def analyze(
     folder: Annotated[
-        Path, typer.Argument(help="A run's folder, e.g. results/latest, or the file of a set of trials.")
+        Path,
+        typer.Argument(help="A run's folder, e.g. results/latest, a calibration's, or the file of a set of trials."),
     ],
 ) -> int:
-    """Rebuild every number and report of a run, or of a set of trials, from what it recorded; exit with its verdict."""
+    """Rebuild every number and report of a run, of a calibration, or of a set of trials, from what it recorded; exit
+    with its verdict."""
     if folder.is_file():
         from harness.report.trials import render_trials
         from harness.run.trials import reanalyse
@@ -27,8 +29,14 @@ def analyze(
         return rebuilt.outcome.exit_code
 
     from harness.report.terminal import render
-    from harness.run.artifacts import RunFolder
+    from harness.run.artifacts import CalibrationFolder, RunFolder
 
+    if (calibration := CalibrationFolder.found(folder)) is not None:
+        from harness.report.calibration import render_calibration
+
+        result = calibration.analyse()
+        render_calibration(result, console(), calibration.file)
+        return result.outcome.exit_code
     run_folder = RunFolder.existing(folder)
     measures = run_folder.analyse()
     render(measures, console(), run_folder.report)

@@ -49,6 +49,9 @@ class ContainerSpec:
     """Path in the container -> text, copied in before the start."""
     mounts: tuple[Mount, ...] = ()
     capabilities: tuple[str, ...] = ()
+    cpu_shares: int = 0
+    """Its weight where containers compete for processors; 0 for the engine's default, 1024. Priorities of processes
+    hold within their own container only, because the kernel shares processors out between control groups first."""
     devices: tuple[str, ...] = ()
     security_options: tuple[str, ...] = ()
     publish: tuple[int, ...] = ()
@@ -56,8 +59,6 @@ class ContainerSpec:
     depends_on: tuple[str, ...] = ()
     """Containers that must be ready before this one starts."""
     ready: ReadyProbe | None = None
-    cpu_shares: int = 0
-    """Weight against the others while processors are short; 0 for the engine's default, which is 1024."""
     conversation: bool = False
     """Standard input and output carry one JSON request and one JSON answer a line."""
 

@@ -51,9 +51,12 @@ class Lifecycle:
             self._announce(index)  # synced to disk before the stamp, so that the bracket holds the act alone
         before_ns = self._host.now_ns()
         evidence = self._prepare(index, **aim) if kind is FaultStep.PREPARE else self._later_step(kind, index)
+        after_ns = self._host.now_ns()
+        if kind is FaultStep.UNDO:
+            self._close(index)  # after the stamp, for the same reason; an undo that is repeated does no harm
         return {
             "before_ns": before_ns,
-            "after_ns": self._host.now_ns(),
+            "after_ns": after_ns,
             "ok": evidence.shown,
             "evidence": evidence.text,
         }
@@ -95,6 +98,11 @@ class Lifecycle:
         for target, state in states:
             self._journal.write(Entry(f"{index}/{target}", fault, dict(state), open=True))
 
+    def _close(self, index: int) -> None:
+        fault, states = self._acts[index]
+        for target, state in reversed(states):
+            self._journal.write(Entry(f"{index}/{target}", fault, dict(state), open=False))
+
     def _later_step(self, step: FaultStep, index: int) -> Evidence:
         fault, states = self._acts[index]
         kind = self._kinds[fault]
@@ -106,9 +114,8 @@ class Lifecycle:
             for _, state in states:
                 kind.inject(self._host, state)
         elif step is FaultStep.UNDO:
-            for target, state in reversed(states):
+            for _, state in reversed(states):
                 kind.undo(self._host, state)
-                self._journal.write(Entry(f"{index}/{target}", fault, dict(state), open=False))
         else:
             for _, state in reversed(states):
                 kind.cleanup(self._host, state)

@@ -17,27 +17,24 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import gevent
 import gevent.event
-import gevent.pool
 
-from harness.core.clock import to_ns, to_s
+from harness.core.clock import to_ns
 from harness.core.entrances import Entrance, parse_entrances
-from harness.core.rows import ProbeSample, RowWriter
 from harness.core.words import Capability
-from harness.errors import RunError, UsageError
+from harness.errors import UsageError
 from harness.load.balancer_watch import BalancerWatch, addresses
-from harness.load.bookkeeping import Ledger
 from harness.load.database_writer import DatabaseWriter, Driver, Way
-from harness.load.deadlines import DEADLINE_S, START_PROBE_DEADLINE_S, classify, deadline
-from harness.load.failures import FAILURES, BadAnswer, describe
+from harness.load.deadlines import DEADLINE_S, START_PROBE_DEADLINE_S
+from harness.load.failures import BadAnswer
 from harness.load.jupyterhub import JupyterHubClient
 from harness.load.keeper import Keepers
-from harness.load.pacing import Grid
+from harness.load.open_loop import OpenLoop, Timed, timed
+from harness.load.priority import use_realtime
 from harness.load.starts import Account, accounts_needed, clean, held_by_the_platform, take
 from harness.load.stdio import serve_stdio
 
-__all__ = ["Probes", "main", "use_realtime"]
+__all__ = ["Probes", "main"]
 
 # The period bounds how exactly an outage is known (1/rate + L0/2), the cost bounds the period: an instrument must not
 # be the load. Measured on a node of two cores, one kind at a time: 6%, 10% and 3% of a core. A websocket costs 26 ms
@@ -51,9 +48,6 @@ SAVE_PERIOD_S = 0.25
 LOG_IN_ACCOUNTS = 4
 #: Probe files in the home, written in turn, so that two saves in flight rarely meet in one file.
 SAVE_FILES = 8
-
-#: The strongest that is not real-time.
-_NICE = -20
 
 _PROBE_DEADLINE_S = {**DEADLINE_S, Capability.START_SESSION: START_PROBE_DEADLINE_S}
 _CAPABILITIES = tuple(capability.value for capability in Capability)
@@ -80,13 +74,8 @@ class Probes:
         # people's own first sessions go before those of the instruments: until then these would only slow the ramp
         self._starts_from_ns = time.monotonic_ns() + to_ns(starts_after_s)
         self._password = password
-        self._path = path
-        self._rows = RowWriter(path, ProbeSample)
-        self._ledger = Ledger(_CAPABILITIES)
         self._stop = gevent.event.Event()
-        self._upkeep = gevent.pool.Group()
-        self._in_flight = gevent.pool.Group()
-        self._broken = ""
+        self._loop = OpenLoop(path, _CAPABILITIES, self._stop)
         self._database_writer = DatabaseWriter(driver, writer, writes_path, self._stop)
         self._keepers = Keepers(entrances, serving_nodes, password, self._stop)
         self._work_turns, self._save_turns = self._keepers.turns(), self._keepers.turns()
@@ -104,50 +93,30 @@ class Probes:
     def start(self) -> None:
         """Begin with everything; returns at once."""
         for keeper in self._keepers.everybody:
-            self._spawn(self._upkeep, keeper.run, self._keepers.earlier(keeper))
+            self._loop.tend(keeper.run, self._keepers.earlier(keeper))
         for account in itertools.chain(*self._accounts):
-            self._spawn(self._upkeep, clean, account, self._stop)
+            self._loop.tend(clean, account, self._stop)
         # different phases, so that the kinds do not compete with one another for the processor at each full second
-        self._spawn(self._upkeep, self._drive, LOG_IN_PERIOD_S, 0.0, self._log_in, lambda: True)
-        self._spawn(self._upkeep, self._drive, SESSION_PERIOD_S, 0.06, self._work, self._has_session)
-        self._spawn(self._upkeep, self._drive, SAVE_PERIOD_S, 0.15, self._save, self._has_session)
-        self._spawn(self._upkeep, self._drive, self._start_every_s, 0.11, self._start_session, self._has_account)
-        self._spawn(self._in_flight, self._database_writer.run)
+        self._loop.drive(LOG_IN_PERIOD_S, 0.0, self._log_in, lambda: True)
+        self._loop.drive(SESSION_PERIOD_S, 0.06, self._work, self._has_session)
+        self._loop.drive(SAVE_PERIOD_S, 0.15, self._save, self._has_session)
+        self._loop.drive(self._start_every_s, 0.11, self._start_session, self._has_account)
+        self._loop.send(self._database_writer.run)
 
     def snapshot(self) -> Mapping[str, Any]:
         """The state of every capability. Raises `RunError` if an instrument broke: that is not the platform's doing."""
-        if self._broken:
-            raise RunError(f"a probe broke: {self._broken}")
-        return self._ledger.snapshot()
+        return self._loop.snapshot()
 
     def stop(self) -> tuple[int, int]:
         """Send no more probes, wait for those in flight, close the files; returns how many probes and writes there
         were."""
         self._stop.set()
         self._keepers.trouble()
-        self._in_flight.join(timeout=START_PROBE_DEADLINE_S + 1)
-        self._rows.close()
-        writes = self._database_writer.close()
-        if self._broken:
-            raise RunError(f"a probe broke: {self._broken}")
-        return self._rows.rows, writes
-
-    # -- the grid --------------------------------------------------------------------------------------------------
-
-    def _drive(self, period_s: float, phase_s: float, probe: Callable[[int], None], begun: Callable[[], bool]) -> None:
-        """Send `probe` at each point of its grid, from when there is first anything to probe with."""
-        while not begun() and not self._stop.is_set():
-            self._stop.wait(period_s)
-        grid = Grid(to_ns(phase_s), to_ns(period_s))
-        due_ns = grid.first_at_or_after(time.monotonic_ns())
-        while self._wait_until(due_ns):
-            self._spawn(self._in_flight, probe, due_ns)
-            due_ns = grid.after(due_ns, time.monotonic_ns())
-
-    def _wait_until(self, due_ns: int) -> bool:
-        while (left_ns := due_ns - time.monotonic_ns()) > 0 and not self._stop.is_set():
-            self._stop.wait(to_s(left_ns))
-        return not self._stop.is_set()
+        try:
+            rows = self._loop.close(START_PROBE_DEADLINE_S + 1)
+        finally:
+            writes = self._database_writer.close()
+        return rows, writes
 
     def _has_session(self) -> bool:
         return self._keepers.ready
@@ -192,7 +161,7 @@ class Probes:
             if client.run(f"print({number})", on_first=react) != str(number):
                 raise BadAnswer(f"a cell that prints {number} printed something else")
 
-        send_ns, end_ns, failure = self._time(run, _PROBE_DEADLINE_S[Capability.WORK])
+        send_ns, end_ns, failure = timed(run, _PROBE_DEADLINE_S[Capability.WORK])
         reconnected = (send_ns, reacted_ns, "") if reacted_ns else (send_ns, end_ns, failure)
         self._sample(Capability.RECONNECT, due_ns, reconnected, client.node, via)
         if not self._sample(Capability.WORK, due_ns, (send_ns, end_ns, failure), client.node, via):
@@ -205,8 +174,8 @@ class Probes:
         if account is None:
             if held_by_the_platform(self._accounts[where]):
                 now_ns, node = time.monotonic_ns(), self._entrances[where].node
-                timed = (now_ns, now_ns, "no free probe account")
-                self._sample(Capability.START_SESSION, due_ns, timed, node, self._via(where))
+                none_free = (now_ns, now_ns, "no free probe account")
+                self._sample(Capability.START_SESSION, due_ns, none_free, node, self._via(where))
             return
         client = account.client
 
@@ -216,7 +185,7 @@ class Probes:
 
         self._measure(Capability.START_SESSION, due_ns, client, start, self._via(where))
         client.close()
-        self._spawn(self._upkeep, clean, account, self._stop)
+        self._loop.tend(clean, account, self._stop)
 
     # -- plumbing --------------------------------------------------------------------------------------------------
 
@@ -224,28 +193,10 @@ class Probes:
         self, capability: Capability, due_ns: int, client: JupyterHubClient, action: Callable[[], None], via: str
     ) -> bool:
         limit_s = _PROBE_DEADLINE_S[capability]
-        return self._sample(capability, due_ns, self._time(action, limit_s), client.node, via)
+        return self._sample(capability, due_ns, timed(action, limit_s), client.node, via)
 
-    @staticmethod
-    def _time(action: Callable[[], None], limit_s: float) -> tuple[int, int, str]:
-        """Send time, end time and failure of one action."""
-        failure = ""
-        send_ns = time.monotonic_ns()
-        try:
-            with deadline(limit_s):
-                action()
-        except FAILURES as error:
-            failure = describe(error)
-        return send_ns, time.monotonic_ns(), failure
-
-    def _sample(self, capability: Capability, due_ns: int, timed: tuple[int, int, str], node: str, via: str) -> bool:
-        limit_s = _PROBE_DEADLINE_S[capability]
-        send_ns, end_ns, failure = timed
-        ok, detail = classify(send_ns, end_ns, failure, limit_s)
-        sample = ProbeSample(capability.value, due_ns, send_ns, end_ns, ok, node, detail, via)
-        self._rows.write(sample)
-        self._ledger.observe(sample)
-        return bool(ok)
+    def _sample(self, capability: Capability, due_ns: int, what: Timed, node: str, via: str) -> bool:
+        return self._loop.sample(capability.value, due_ns, what, _PROBE_DEADLINE_S[capability], node=node, via=via)
 
     def _client(self, name: str, where: int) -> JupyterHubClient:
         entrance = self._entrances[where]
@@ -254,32 +205,6 @@ class Probes:
     def _via(self, where: int) -> str:
         """The mark of a probe that came through this entrance."""
         return str(where) if len(self._entrances) > 1 else ""
-
-    def _spawn(self, group: Any, function: Callable[..., None], *arguments: Any) -> None:
-        group.spawn(function, *arguments).link_exception(self._note_broken)
-
-    def _note_broken(self, greenlet: Any) -> None:
-        # gevent has printed the traceback; the harness hears of it with the next request
-        self._broken = self._broken or f"{type(greenlet.exception).__name__}: {greenlet.exception}"
-
-
-def use_realtime() -> str:
-    """Put this process before all ordinary ones, so that the load does not delay the measurement.
-
-    Returns `SCHED_RR`, or why not and what it got instead: it takes CAP_SYS_NICE, and where the kernel shares real-time
-    out by cgroup (v1, CONFIG_RT_GROUP_SCHED) containers have none unless the engine is told so.
-    """
-    try:
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
-    except OSError as error:
-        reason = f"no SCHED_RR ({error.strerror})"
-    else:
-        return "SCHED_RR"
-    try:
-        os.setpriority(os.PRIO_PROCESS, 0, _NICE)
-    except OSError as error:
-        return f"{reason}, no nice {_NICE} ({error.strerror})"
-    return f"{reason}, nice {_NICE} instead"
 
 
 class _Server:

@@ -40,6 +40,7 @@ def render(measures: Measures, console: Console, report_path: Path | str | None 
         console.print(_rows("\noutages together", tables.TOTALS_HEADERS, tables.total_rows(measures)))
     if rows := tables.effect_rows(measures):
         console.print(_rows("\nwhat each fault did, from its injection", tables.EFFECTS_HEADERS, rows))
+    console.print(Text(words.calibrated(measures.run), style="dim"))
     if checks.check_rows(measures):
         console.print(_balancer_checks(measures))
         for line in checks.legend(measures):

@@ -18,6 +18,7 @@ from harness.core.words import Recovery, SessionOutcome, Store
 __all__ = [
     "NOT_MEASURED",
     "bounds",
+    "calibrated",
     "carried",
     "flatten",
     "judged",
@@ -31,6 +32,7 @@ __all__ = [
     "recovered",
     "seconds",
     "session_counts",
+    "signed_ms",
     "title",
     "unprotected",
     "write_rows",
@@ -57,6 +59,33 @@ def seconds(value: float | None) -> str:
 def milliseconds(value: float | None) -> str:
     """Seconds shown as milliseconds."""
     return NOT_MEASURED if value is None else f"{value * 1000:.1f} ms"
+
+
+def signed_ms(value: float | None) -> str:
+    """Seconds shown as milliseconds, with their sign."""
+    return NOT_MEASURED if value is None else f"{value * 1000:+.1f} ms"
+
+
+def calibrated(run: Mapping[str, Any]) -> str:
+    """How exactly outages are measured on the machine of a run, as it knew when it ran, in one line."""
+    if "calibration" not in run:
+        return "calibration of outages: not recorded"
+    found = run["calibration"]
+    if not found.get("kinds"):
+        why = f" ({found['why_not']})" if found.get("why_not") else ""
+        return f"outages: not calibrated on this machine{why}; `harness calibrate` does it"
+    by_series: dict[str, list[Mapping[str, Any]]] = {}
+    for one in found["kinds"]:
+        by_series.setdefault(one["series"].removeprefix("rig at "), []).append(one)
+    parts = []
+    for series, kinds in by_series.items():
+        errors = ", ".join(f"{one['away']} {signed_ms(one['mean_error_s'])}" for one in kinds)
+        inside, values = (sum(one[key] for one in kinds) for key in ("inside", "values"))
+        parts.append(f"at {series} mean error {errors}, {inside} of {values} true values inside the bounds")
+    return (
+        f"outages: calibrated on this machine {found['age_s'] / 3600:.1f} h before, {found['outcome']}: "
+        f"{'; '.join(parts)} ({found['path']})"
+    )
 
 
 def bounds(outage: Outage) -> str:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from harness.analysis import Measures, analyse
+from harness.analysis.calibration import Calibration, CalibrationRecord, calibrate
 from harness.analysis.record import RunRecord
 from harness.core.experiment import Experiment
 from harness.core.history import EventKind, History, read_history
@@ -34,7 +35,7 @@ from harness.report.junit import render_junit
 from harness.run.row_files import Span, check_rows, read_rows, span_of
 from harness.spec.resolved import dump_resolved, load_resolved
 
-__all__ = ["MatrixFile", "RunFolder", "TrialsFile", "runs_below"]
+__all__ = ["CalibrationFolder", "MatrixFile", "RunFolder", "TrialsFile", "runs_below"]
 
 _ROW_TYPES: Mapping[str, RowType] = {
     "operations": Operation,
@@ -211,6 +212,58 @@ class RunFolder:
         (self.path / name).write_text(text + "\n", encoding="utf-8")
 
 
+class CalibrationFolder:
+    """`results/calibration/<UTC time>-<id>/`."""
+
+    _PLACE = "calibration"
+    _FILE = "calibration.json"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.recorded = RunFolder(path)
+        """What a calibration records like a run: history, rows, run.json, logs."""
+
+    @classmethod
+    def create(cls, root: Path, started: datetime, calibration_id: str) -> CalibrationFolder:
+        """Make a fresh folder."""
+        path = root / cls._PLACE / f"{started:%Y%m%dT%H%M%SZ}-{calibration_id}"
+        (path / "containers").mkdir(parents=True)
+        return cls(path)
+
+    @classmethod
+    def found(cls, path: Path) -> CalibrationFolder | None:
+        """The one at `path`; None where that is no calibration's folder."""
+        path = path.resolve()
+        return cls(path) if path.parent.name == cls._PLACE and (path / "history.jsonl").is_file() else None
+
+    @classmethod
+    def files(cls, root: Path) -> list[Path]:
+        """Every `calibration.json`, the latest first."""
+        return sorted((root / cls._PLACE).glob(f"*/{cls._FILE}"), key=lambda path: path.parent.name, reverse=True)
+
+    @property
+    def file(self) -> Path:
+        return self.path / self._FILE
+
+    def load(self) -> CalibrationRecord:
+        """Everything that was recorded. Raises `RecordError` naming the file where it is not whole."""
+        history = read_history(self.recorded.history)
+        cut_short = bool(history.of(EventKind.ERROR) or history.of(EventKind.INTERRUPTED))
+        digests = {event.data["name"]: event.data["sha256"] for event in history.of(EventKind.ROWS)}
+        run_file = self.path / "run.json"
+        return CalibrationRecord(
+            history=history,
+            probes=self.recorded._read_rows("probes", digests.get("probes"), span_of(history), may_miss=cut_short),
+            run=json.loads(run_file.read_text(encoding="utf-8")) if run_file.is_file() else {},
+        )
+
+    def analyse(self) -> Calibration:
+        """Rebuild `calibration.json` from what was recorded."""
+        result = calibrate(self.load())
+        self.recorded._write_json(self._FILE, result.to_json_dict())
+        return result
+
+
 class _ResultFile:
     """A file about several runs."""
 
@@ -256,7 +309,8 @@ def runs_below(path: Path) -> list[RunFolder]:
         folders = [_named_folder(path, name) for name in _folder_names(path)]
     elif path.is_dir():
         # `latest` is a link to one of the others, and links are not followed
-        folders = [history.parent.resolve() for history in path.resolve().rglob("history.jsonl")]
+        found = [history.parent.resolve() for history in path.resolve().rglob("history.jsonl")]
+        folders = [folder for folder in found if CalibrationFolder.found(folder) is None]
     else:
         raise UsageError(f"{path}: there is no such file or folder", hint="name results, or a folder or file in it")
     if not folders:

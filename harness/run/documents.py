@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.faults.registry import FAULTS, RULES
 from harness.report.markdown import between, knob_tables, render_topologies
+from harness.run.calibrations import calibration_schema
 from harness.run.paper import paper_picture
 from harness.spec.catalog import Catalog
 from harness.spec.json_schema import experiment_schema, topology_schema
@@ -25,6 +26,7 @@ def schemas() -> Mapping[str, str]:
     return {
         "docs/schema/topology.schema.json": _json(topology_schema()),
         "docs/schema/experiment.schema.json": _json(experiment_schema(RULES, summaries)),
+        "docs/schema/calibration.schema.json": _json(calibration_schema()),
     }
 
 

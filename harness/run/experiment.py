@@ -18,6 +18,7 @@ from harness.core.clock import Clock, MonotonicClock
 from harness.core.experiment import Experiment
 from harness.core.topology import Topology
 from harness.run.artifacts import RunFolder
+from harness.run.calibrations import last_calibration
 from harness.run.interrupts import Interrupts
 from harness.run.orchestrator import Orchestrator, new_run_id
 from harness.run.plan import check_memory, clock_roles
@@ -27,7 +28,7 @@ from harness.run.suite import SuiteEntry
 from harness.run.watcher import Watcher
 from harness.runtime.base import Runtime
 
-__all__ = ["command_line", "run_experiment", "run_on", "run_suite"]
+__all__ = ["command_line", "git_revision", "run_experiment", "run_on", "run_suite", "versions"]
 
 _RECORDED_PACKAGES = ("docker", "locust", "pandas", "pydantic", "tenacity", "testcontainers")
 
@@ -145,15 +146,13 @@ def run_on(
         "deployment": stage.run_id,
         "started_utc": started.isoformat(),
         "argv": list(argv),
-        "git_revision": _git_revision(),
+        "git_revision": git_revision(),
         "seed": seed,
         "schedule_sha256": fingerprint(schedule(stage.topology, experiment, seed)),
         **(more_facts or {}),
-        "versions": {
-            "python": platform.python_version(),
-            **{name: metadata.version(name) for name in _RECORDED_PACKAGES},
-        },
+        "versions": versions(),
         "machine": dict(machine),
+        "calibration": last_calibration(results, machine, started),
     }
     handler, logger = folder.log_handler(), logging.getLogger("harness")
     logger.setLevel(logging.INFO)
@@ -184,7 +183,15 @@ def run_on(
     return SuiteEntry(experiment.name, folder, folder.analyse())
 
 
-def _git_revision() -> str:
+def versions() -> Mapping[str, str]:
+    """Of Python and of what matters for a run, for run.json."""
+    return {
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in _RECORDED_PACKAGES},
+    }
+
+
+def git_revision() -> str:
     """The revision of the harness's own sources, with `+` where they were changed; empty outside a checkout."""
     folder = Path(__file__).parent
     argv = ["git", "-C", str(folder), "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]

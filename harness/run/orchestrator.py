@@ -24,6 +24,7 @@ from harness.run.plan import Act, lasts_s, time_line
 from harness.run.recorder import collect_containers, collect_rows, read_back
 from harness.run.stage import CLIENT, Stage
 from harness.run.steady import not_steady
+from harness.run.synchronise import measure_offset
 from harness.run.targets import lot_of, resolve, resolve_peer
 from harness.run.watcher import Watcher
 from harness.runtime.base import Deployment, Peer, Progress
@@ -39,7 +40,6 @@ _RAMP_GRACE_S = 90.0
 _PER_USER_GRACE_S = 3.0
 #: The client itself gives up waiting for what is in flight after 30 s.
 _STOP_TIMEOUT_S = 90.0
-_CLOCK_ROUNDS = 20
 
 
 def new_run_id() -> str:
@@ -178,19 +178,7 @@ class Orchestrator:
         return deployment
 
     def _synchronise(self, agent: Peer) -> None:
-        """The offset to the engine host's clock, by the exchange with the shortest round trip (as in NTP).
-
-        Within a round trip of zero the clocks count as the same one, which they are on one kernel.
-        """
-        exchanges = []
-        for _ in range(_CLOCK_ROUNDS):
-            before_ns = self._clock.now_ns()
-            there_ns = agent.call("ping")["now_ns"]
-            after_ns = self._clock.now_ns()
-            exchanges.append((after_ns - before_ns, there_ns - (before_ns + after_ns) // 2))
-        round_trip_ns, offset_ns = min(exchanges)
-        if abs(offset_ns) <= round_trip_ns:
-            offset_ns = 0
+        offset_ns, round_trip_ns = measure_offset(self._clock, agent)
         self._set_clock_offset(offset_ns)
         self._history.append(EventKind.CLOCK, {"offset_ns": offset_ns, "round_trip_ns": round_trip_ns})
 

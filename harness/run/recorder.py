@@ -30,10 +30,16 @@ _PRIMARY_POLL_S = 0.5
 
 
 def collect_rows(
-    deployment: Deployment, client: str, stopped: Mapping[str, Any], folder: RunFolder, history: HistoryWriter
+    deployment: Deployment,
+    client: str,
+    stopped: Mapping[str, Any],
+    folder: RunFolder,
+    history: HistoryWriter,
+    *,
+    names: Sequence[str] = _ROW_FILES,
 ) -> None:
     """Copy the row files out of the client. Raises `RecordError` if a row is missing."""
-    for name in _ROW_FILES:
+    for name in names:
         stated = stopped[name]
         arrived, digest = folder.write_rows(name, deployment.read_file(client, stated["path"]))
         if arrived != stated["rows"]:

@@ -279,9 +279,9 @@ class DockerDeployment:
             network=self._network.name,
             networking_config={self._network.name: endpoint},
             cap_add=list(spec.capabilities),
+            cpu_shares=spec.cpu_shares,
             devices=list(spec.devices),
             security_opt=list(spec.security_options),
-            cpu_shares=spec.cpu_shares or None,
             stdin_open=spec.conversation,
         )
 

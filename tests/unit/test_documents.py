@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NAMES = [
     "docs/schema/topology.schema.json",
     "docs/schema/experiment.schema.json",
+    "docs/schema/calibration.schema.json",
     "topologies/README.md",
     "docs/topologies.md",
 ]
