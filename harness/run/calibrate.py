@@ -19,13 +19,14 @@ from harness.core.calibration import DEADLINE_S, Away, CalibrationPlan, Trial, s
 from harness.core.clock import Clock, MonotonicClock, to_ns, to_s, wait_until
 from harness.core.history import EventKind, FaultStep, HistoryWriter, Phase
 from harness.core.names import AGENT_ROLE
-from harness.errors import HarnessError, PeerError, RunError, RunInterrupted, UsageError
+from harness.errors import RunError, RunInterrupted, UsageError
 from harness.load.rig.supervisor import PORT, PROCESS
 from harness.run.artifacts import CalibrationFolder
 from harness.run.calibrations import last_calibration
 from harness.run.experiment import git_revision, versions
 from harness.run.interrupts import Interrupts
 from harness.run.orchestrator import new_run_id
+from harness.run.recorded import enter_phase, record_error, take_step
 from harness.run.recorder import collect_containers, collect_rows
 from harness.run.synchronise import measure_offset
 from harness.run.watcher import Watcher
@@ -33,7 +34,6 @@ from harness.runtime.base import Deployment, Runtime
 
 __all__ = ["checked_plan", "lasts_s", "run_calibration", "trials_of"]
 
-log = logging.getLogger(__name__)
 
 #: All series are good for this long before the first outage: 24 probes of the slowest, so that the p99 is more than the
 #: slowest of a handful (`analysis.outages.SAMPLES_AT_LEAST`).
@@ -194,7 +194,7 @@ class _Calibrating:
             self._history.append(EventKind.INTERRUPTED, {"by": error.message})
             self._watcher.note(f"interrupted by {error.message}: tearing down")
         except Exception as error:  # whatever broke, the outcome is ERROR and everything is still removed
-            self._record_error(error)
+            record_error(self._history, self._watcher, error)
         finally:
             self._end(facts)
 
@@ -303,17 +303,17 @@ class _Calibrating:
         self, deployment: Deployment, trial: Trial, step: FaultStep, details: Mapping[str, Any] | None = None
     ) -> Mapping[str, Any]:
         kind = _FAULTS[trial.away]["fault"]
-        event = {"index": trial.index, "fault": kind, "target": rig.SERVER, "targets": [rig.SERVER], "step": step.value}
-        before_ns = self._clock.now_ns()
-        try:
-            asked = {"step": step.value, "index": trial.index, **(details or {})}
-            answer = deployment.agent.call("fault", timeout_s=40.0, **asked)
-        except PeerError as error:
-            failed = {"before_ns": before_ns, "after_ns": self._clock.now_ns(), "ok": False, "message": error.message}
-            self._history.append(EventKind.FAULT, {**event, **failed})
-            raise
-        self._history.append(EventKind.FAULT, {**event, **answer}, t_ns=answer["before_ns"])
-        return answer
+        return take_step(
+            deployment.agent,
+            self._history,
+            self._clock,
+            step,
+            index=trial.index,
+            fault=kind,
+            target=rig.SERVER,
+            targets=[rig.SERVER],
+            details=details or {},
+        )
 
     def _sleep(self, seconds: float) -> None:
         with self._interrupts.allowed():
@@ -348,16 +348,7 @@ class _Calibrating:
         try:
             part()
         except Exception as error:  # whatever broke, the outcome is ERROR and everything is still removed
-            self._record_error(error)
+            record_error(self._history, self._watcher, error)
 
     def _phase(self, phase: Phase, detail: str, seconds: float | None = None) -> None:
-        self._history.append(EventKind.PHASE, {"name": phase.value})
-        self._watcher.phase(phase, detail, seconds)
-        log.info("phase %s: %s", phase, detail)
-
-    def _record_error(self, error: Exception) -> None:
-        message = error.message if isinstance(error, HarnessError) else str(error)
-        detail = error.detail if isinstance(error, HarnessError) else ""
-        log.exception("the calibration broke")
-        self._history.append(EventKind.ERROR, {"type": type(error).__name__, "message": message, "detail": detail})
-        self._watcher.note(f"error: {type(error).__name__}: {message}" + (f"\n{detail}" if detail else ""))
+        enter_phase(self._history, self._watcher, phase, detail, seconds)

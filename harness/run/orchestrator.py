@@ -5,7 +5,6 @@ It records and judges nothing. Whatever happens, faults are undone and everythin
 
 from __future__ import annotations
 
-import logging
 import secrets
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -15,12 +14,13 @@ from harness.core.clock import Clock, to_ns, to_s
 from harness.core.experiment import Experiment
 from harness.core.history import EventKind, FaultStep, HistoryWriter, Phase
 from harness.core.specs import ContainerSpec
-from harness.errors import HarnessError, PeerError, RunError, RunInterrupted
+from harness.errors import RunError, RunInterrupted
 from harness.run.abort import AbortCondition
 from harness.run.artifacts import RunFolder
 from harness.run.growth import Growing
 from harness.run.interrupts import Interrupts
 from harness.run.plan import Act, lasts_s, time_line
+from harness.run.recorded import enter_phase, record_error, take_step
 from harness.run.recorder import collect_containers, collect_rows, read_back
 from harness.run.stage import CLIENT, Stage
 from harness.run.steady import not_steady
@@ -31,7 +31,6 @@ from harness.runtime.base import Deployment, Peer, Progress
 
 __all__ = ["Orchestrator", "new_run_id"]
 
-log = logging.getLogger(__name__)
 
 #: How often the client is asked how people are.
 _POLL_S = 0.5
@@ -263,21 +262,17 @@ class Orchestrator:
                 "peers": list(peers),
                 "options": dict(fault.options),
             }
-        event = {
-            "index": index,
-            "fault": fault.fault,
-            "target": fault.target,
-            "targets": list(targets),
-            "step": step.value,
-        }
-        before_ns = self._clock.now_ns()
-        try:
-            answer = deployment.agent.call("fault", timeout_s=40.0, step=step.value, index=index, **details)
-        except PeerError as error:
-            failed = {"before_ns": before_ns, "after_ns": self._clock.now_ns(), "ok": False, "message": error.message}
-            self._history.append(EventKind.FAULT, {**event, **failed})
-            raise
-        self._history.append(EventKind.FAULT, {**event, **answer}, t_ns=answer["before_ns"])
+        answer = take_step(
+            deployment.agent,
+            self._history,
+            self._clock,
+            step,
+            index=index,
+            fault=fault.fault,
+            target=fault.target,
+            targets=targets,
+            details=details,
+        )
         return bool(answer["ok"])
 
     # -- watching --------------------------------------------------------------------------------------------------
@@ -305,9 +300,7 @@ class Orchestrator:
         return lambda what, state: self._watcher.note(f"image {what}: {state}")
 
     def _phase(self, phase: Phase, detail: str, seconds: float | None = None) -> None:
-        self._history.append(EventKind.PHASE, {"name": phase.value})
-        self._watcher.phase(phase, detail, seconds)
-        log.info("phase %s: %s", phase, detail)
+        enter_phase(self._history, self._watcher, phase, detail, seconds)
 
     def _describe_faults(self) -> str:
         return ", ".join(f"{f.fault} on {f.target} at {f.at_s:g} s for {f.hold_s:g} s" for f in self._experiment.faults)
@@ -369,8 +362,4 @@ class Orchestrator:
     def _record_error(self, error: Exception) -> None:
         self._keep_stage = False  # nobody knows what it is worth now
         self._stage.unfit_because = "the harness broke on it"
-        message = error.message if isinstance(error, HarnessError) else str(error)
-        detail = error.detail if isinstance(error, HarnessError) else ""
-        log.exception("the run broke")
-        self._history.append(EventKind.ERROR, {"type": type(error).__name__, "message": message, "detail": detail})
-        self._watcher.note(f"error: {type(error).__name__}: {message}" + (f"\n{detail}" if detail else ""))
+        record_error(self._history, self._watcher, error)
