@@ -29,7 +29,16 @@ from benchmarks.main_job import ROOT
 from harness.core.clock import NS_PER_S, FakeClock, to_ns, to_s
 from harness.core.experiment import Experiment
 from harness.core.history import EventKind, FaultStep, HistoryWriter, Phase
-from harness.core.rows import BalancerView, DatabaseWrite, Operation, ProbeSample, RowType, SavedValue, columns
+from harness.core.rows import (
+    BalancerView,
+    DatabaseWrite,
+    HubWrite,
+    Operation,
+    ProbeSample,
+    RowType,
+    SavedValue,
+    columns,
+)
 from harness.core.topology import Topology
 from harness.core.words import Capability, Store
 from harness.faults.registry import RULES
@@ -123,6 +132,15 @@ def numbers(seconds: float) -> pd.DataFrame:
     return pd.DataFrame({**frame, "end_ns": send + to_ns(0.002), "ok": 1, "server": "192.0.2.20", "detail": ""})
 
 
+def tokens(seconds: float) -> pd.DataFrame:
+    """A write of the hub a second."""
+    send = np.arange(START_NS - to_ns(GATE_S), START_NS + to_ns(seconds), to_ns(1.0))
+    frame: dict[str, Any] = {"writer": "writer-0", "value": np.arange(1, len(send) + 1), "due_ns": send}
+    return pd.DataFrame(
+        {**frame, "send_ns": send, "end_ns": send + to_ns(0.02), "ok": 1, "node": NODES[0], "detail": ""}
+    )
+
+
 def views(seconds: float) -> pd.DataFrame:
     """What a balancer says about two nodes twice a second."""
     send = np.repeat(np.arange(START_NS - to_ns(GATE_S), START_NS + to_ns(seconds), to_ns(0.5)), len(NODES))
@@ -138,13 +156,17 @@ def write_run(root: Path, rows: int) -> Path:
     topology, experiment = spec()
     folder = RunFolder.create(root, topology, experiment, datetime.now(UTC), "bench")
     operation_rows, home_rows = operations(rows, away_ns)
-    number_rows = numbers(seconds)
-    in_database = number_rows[["writer", "value"]].rename(columns={"writer": "user"}).assign(store=Store.DATABASE.value)
+    number_rows, token_rows = numbers(seconds), tokens(seconds)
+    in_databases = [
+        rows[["writer", "value"]].rename(columns={"writer": "user"}).assign(store=store.value)
+        for store, rows in ((Store.DATABASE, number_rows), (Store.HUB, token_rows))
+    ]
     frames: Mapping[str, tuple[RowType, pd.DataFrame]] = {
         "operations": (Operation, operation_rows),
         "probes": (ProbeSample, probes(seconds, away_ns)),
         "database_writes": (DatabaseWrite, number_rows),
-        "saved": (SavedValue, pd.concat([home_rows, in_database]).assign(place="storage")),
+        "hub_writes": (HubWrite, token_rows),
+        "saved": (SavedValue, pd.concat([home_rows, *in_databases]).assign(place="storage")),
         "balancer": (BalancerView, views(seconds)),
     }
     clock = FakeClock(START_NS - to_ns(20.0))

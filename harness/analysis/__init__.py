@@ -11,10 +11,24 @@ from harness.analysis.growth import before_growth
 from harness.analysis.judge import judge
 from harness.analysis.measures import Measures, Parts
 from harness.analysis.outages import measure_probes
-from harness.analysis.record import RunRecord, balancer_of, database_writes_of, operations_of, probes_of, saved_of
+from harness.analysis.record import (
+    RunRecord,
+    balancer_of,
+    database_writes_of,
+    hub_writes_of,
+    operations_of,
+    probes_of,
+    saved_of,
+)
 from harness.analysis.sessions import attribute, count_sessions, session_ledger
-from harness.analysis.writes import acknowledged_numbers, acknowledged_saves, measure_writes
-from harness.core.words import Role
+from harness.analysis.writes import (
+    Written,
+    acknowledged_numbers,
+    acknowledged_saves,
+    acknowledged_tokens,
+    measure_writes,
+)
+from harness.core.words import Role, Store
 
 __all__ = ["Measures", "RunRecord", "analyse"]
 
@@ -23,10 +37,15 @@ def analyse(record: RunRecord) -> Measures:
     """Measure and judge a run. Pure; never raises for a run that ended early or recorded nothing: it says so."""
     facts = read_facts(record)
     operations, probes, saved = attribute(operations_of(record)), probes_of(record), saved_of(record)
-    database_writes = database_writes_of(record)
+    database_writes, hub_writes = database_writes_of(record), hub_writes_of(record)
     roles = record.topology.roles()
     saves = acknowledged_saves(operations, saved, shared_homes=Role.STORAGE in roles)
-    numbers = acknowledged_numbers(database_writes, saved) if Role.DATABASE in roles else None
+    written: dict[Store, Written] = {}
+    if Role.DATABASE in roles:
+        written[Store.DATABASE] = Written(database_writes, acknowledged_numbers(database_writes, saved))
+    # nodes of which one is active have one database; hubs that run at the same time have one each
+    one_for_all = Role.DATABASE in roles and record.topology.workbench.mode == "active-passive"
+    written[Store.HUB] = Written(hub_writes, acknowledged_tokens(hub_writes, saved, shared=one_for_all))
     # every acknowledged write counts, also those of people who came later; for the rest the observation ends there
     operations, probes = (before_growth(rows, facts.growth) for rows in (operations, probes))
     read_back, steady_state_s = facts.readback_rows is not None, record.experiment.steady_state_s
@@ -40,7 +59,7 @@ def analyse(record: RunRecord) -> Measures:
         sessions=sessions,
         session_counts=count_sessions(sessions),
         logged_in_again=sum(row.logged_in_again for row in sessions),
-        writes=measure_writes(saves, numbers, saved, facts, steady_state_s, tried=len(database_writes)),
+        writes=measure_writes(saves, written, saved, facts, steady_state_s),
         user_uptime=user_uptime(operations, facts.window),
         timeline=session_timeline(sessions, facts.window),
         checks_audit=audit_checks(balancer_of(record), outages, facts),

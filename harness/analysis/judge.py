@@ -21,8 +21,9 @@ __all__ = ["LATENESS_AT_MOST_S", "SAMPLES_AT_LEAST", "WRITES_AT_LEAST", "judge"]
 
 #: Starting a session costs the platform much, so its probes are few; three show it before, during and after a fault.
 START_SESSIONS_AT_LEAST = 3
-#: One second of the database's writer. With fewer acknowledged before the fault it did not really write.
-WRITES_AT_LEAST = 20
+#: One second of the database's writer, three of a hub's. With fewer acknowledged before the fault they did not really
+#: write.
+WRITES_AT_LEAST = {Store.DATABASE: 20, Store.HUB: 3}
 #: Probes sent later than this behind their grid, and later than one period of it, are on no grid any more. Below that a
 #: late probe only widens the bounds by itself, because edges are taken from when probes were really sent.
 LATENESS_AT_MOST_S = 0.1
@@ -161,19 +162,18 @@ def _write_doubts(parts: Parts) -> Iterator[str]:
     if not writes.read_back:
         unchecked = " and ".join(f"{one.acknowledged} {one.store.where}" for one in writes.stores)
         yield f"the acknowledged writes were not read back: {unchecked} are unchecked"
-    database = writes.of(Store.DATABASE)
-    if database is None:
-        return
-    if database.acknowledged_before_fault < WRITES_AT_LEAST:
-        yield (
-            f"too few database writes acknowledged before the fault: {database.acknowledged_before_fault}, "
-            f"needed {WRITES_AT_LEAST}"
-        )
-    elif database.found == 0:
-        yield (
-            f"none of {database.acknowledged} acknowledged database writes was found: what was read back is some other "
-            "database, or an empty one, and proves nothing"
-        )
+    for store, needed in WRITES_AT_LEAST.items():
+        one = writes.of(store)
+        if one is None:
+            continue
+        if one.acknowledged_before_fault < needed:
+            early = one.acknowledged_before_fault
+            yield f"too few {store} writes acknowledged before the fault: {early}, needed {needed}"
+        elif one.found == 0:
+            yield (
+                f"none of {one.acknowledged} acknowledged {store} writes was found: what was read back is some other "
+                "database, or an empty one, and proves nothing"
+            )
 
 
 # -- promises and objectives ---------------------------------------------------------------------------------------

@@ -12,13 +12,14 @@ import pandas as pd
 
 from harness.core.experiment import Experiment
 from harness.core.history import History
-from harness.core.rows import BalancerView, DatabaseWrite, Operation, ProbeSample, RowType, SavedValue
+from harness.core.rows import BalancerView, DatabaseWrite, HubWrite, Operation, ProbeSample, RowType, SavedValue
 from harness.core.topology import Topology
 
 __all__ = [
     "RunRecord",
     "balancer_of",
     "database_writes_of",
+    "hub_writes_of",
     "operations_of",
     "ordered",
     "probes_of",
@@ -46,6 +47,8 @@ class RunRecord:
     """One row for each `ProbeSample`."""
     database_writes: pd.DataFrame
     """One row for each `DatabaseWrite`; none where the topology has no database."""
+    hub_writes: pd.DataFrame
+    """One row for each `HubWrite`."""
     saved: pd.DataFrame
     """One row for each `SavedValue` that was read back after the run."""
     balancer: pd.DataFrame
@@ -73,6 +76,11 @@ def typed_probes(frame: pd.DataFrame) -> pd.DataFrame:
 def database_writes_of(record: RunRecord) -> pd.DataFrame:
     """The attempts to write into the database with exact types, in the order in which they were sent."""
     return _typed(record.database_writes, DatabaseWrite, by="writer")
+
+
+def hub_writes_of(record: RunRecord) -> pd.DataFrame:
+    """The attempts to have a hub write with exact types, in the order in which they were sent."""
+    return _typed(record.hub_writes, HubWrite, by="writer")
 
 
 def balancer_of(record: RunRecord) -> pd.DataFrame:

@@ -1,8 +1,9 @@
-"""Acknowledged writes against what readers that did not write them found afterwards, in homes and in the database."""
+"""Acknowledged writes against what readers that did not write them found afterwards, in homes, in the database and in
+each hub's own database."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,15 @@ from harness.analysis.facts import Facts
 from harness.core.clock import to_ns, to_s
 from harness.core.words import Capability, Store
 
-__all__ = ["StoreWrites", "WriteMeasures", "acknowledged_numbers", "acknowledged_saves", "measure_writes"]
+__all__ = [
+    "StoreWrites",
+    "WriteMeasures",
+    "Written",
+    "acknowledged_numbers",
+    "acknowledged_saves",
+    "acknowledged_tokens",
+    "measure_writes",
+]
 
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -28,7 +37,7 @@ class StoreWrites:
 
     store: Store
     acknowledged: int
-    """Writes that were answered as done: saves after their fsync, numbers after their commit."""
+    """Writes that were answered as done: saves after their fsync, numbers after their commit, tokens by the hub."""
     acknowledged_before_fault: int
     """Those of the steady state: from when the gate had seen all capabilities good until the first injection (without
     one: until the end of the window)."""
@@ -37,8 +46,8 @@ class StoreWrites:
     lost: int | None
     """Acknowledged values that are missing: each is a broken word."""
     lost_elsewhere: int | None
-    """Those of them that lie on another node than the one on which their person looks; only where each node has homes
-    of its own."""
+    """Those of them that lie on another node than the one on which their person looks, or in another hub's database
+    than that of the hub that acknowledged them; only where each has its own."""
     first_lost: str | None
     """The first of them, by the time of its acknowledgement."""
     first_lost_ns: int | None
@@ -61,8 +70,8 @@ class StoreWrites:
     unacknowledged_present: int | None
     """Values that are there although nobody was told: allowed, but worth knowing."""
     longest_gap_s: float | None
-    """Longest time in the window without an acknowledgement; None where nothing was tried, and for homes, which people
-    write to in a rhythm of their own."""
+    """Longest time in the window without an acknowledgement, of several writers the longest; None where nothing was
+    tried, and for homes, which people write to in a rhythm of their own."""
 
     @property
     def lost_of(self) -> str:
@@ -97,6 +106,16 @@ class WriteMeasures:
         return ", ".join(one.lost_of for one in self.stores)
 
 
+@dataclass(frozen=True)
+class Written:
+    """What instruments wrote into one store."""
+
+    tried: pd.DataFrame
+    """Every attempt; `writer` is used."""
+    acknowledged: pd.DataFrame
+    """From `acknowledged_numbers` or `acknowledged_tokens`."""
+
+
 def acknowledged_saves(operations: pd.DataFrame, saved: pd.DataFrame, *, shared_homes: bool) -> pd.DataFrame:
     """Acknowledged saves, one row for each user and value: user, session, value, end_ns, present, elsewhere.
 
@@ -122,6 +141,21 @@ def acknowledged_numbers(writes: pd.DataFrame, saved: pd.DataFrame) -> pd.DataFr
     return _looked_up(acked, there, there)
 
 
+def acknowledged_tokens(writes: pd.DataFrame, saved: pd.DataFrame, *, shared: bool) -> pd.DataFrame:
+    """Acknowledged numbers in the hubs' own databases, with the columns of `acknowledged_saves`; `user` is the writer.
+
+    Where each hub has a database of its own, not `shared` by all, a number is present only in that of the node whose
+    hub acknowledged it.
+    """
+    rows = writes[writes["ok"] == 1]
+    acked = rows[["value", "end_ns"]].assign(user=rows["writer"], session="")
+    there = saved[saved["store"] == Store.HUB.value]
+    if shared:
+        return _looked_up(acked, there, there)
+    told, found = _numbered((acked.assign(place=rows["node"]), there), "place", "user", "value")
+    return _looked_up(acked, there[np.isin(found, told)], there)
+
+
 def _last_nodes(operations: pd.DataFrame) -> pd.Series:
     """User -> the node of their last good operation."""
     served = operations.loc[(operations["ok"] == 1) & (operations["node"] != ""), ["user", "end_ns", "node"]]
@@ -131,19 +165,17 @@ def _last_nodes(operations: pd.DataFrame) -> pd.Series:
 
 def measure_writes(
     saves: pd.DataFrame,
-    numbers: pd.DataFrame | None,
+    written: Mapping[Store, Written],
     saved: pd.DataFrame,
     facts: Facts,
     steady_state_s: float,
-    *,
-    tried: int,
 ) -> WriteMeasures:
-    """Compare `saves` (from `acknowledged_saves`) and `numbers` (from `acknowledged_numbers`; None where the topology
-    has no database) with the values read back. `tried` is how many numbers were tried to write."""
+    """Compare `saves` (from `acknowledged_saves`), and what was `written` into the other stores that the topology has,
+    with the values read back."""
     stores = [_measure(Store.HOME, saves, saved, facts, steady_state_s, longest_gap_s=None)]
-    if numbers is not None:
-        gap_s = _longest_gap_s(numbers["end_ns"].to_numpy(dtype=np.int64), facts) if tried else None
-        stores.append(_measure(Store.DATABASE, numbers, saved, facts, steady_state_s, longest_gap_s=gap_s))
+    for store, one in written.items():
+        gap_s = _longest_gap_s(one, facts)
+        stores.append(_measure(store, one.acknowledged, saved, facts, steady_state_s, longest_gap_s=gap_s))
     read_back = facts.readback_rows is not None
     firsts = [(one.first_lost_ns, one.first_lost) for one in stores if one.first_lost_ns is not None]
     return WriteMeasures(
@@ -224,7 +256,7 @@ def _measure(
     told, found = _numbered((acked, there), "user", "value")
     again = pd.Series(_numbered((there,), "place", "user", "value")[0]).duplicated().to_numpy()
     known = np.isin(found, told)
-    late = _late(there, known) if store is Store.HOME else None
+    late = None if store is Store.DATABASE else _late(there, known)
     return StoreWrites(
         store=store,
         acknowledged=len(acked),
@@ -247,8 +279,9 @@ def _measure(
 def _late(there: pd.DataFrame, told: Flags) -> list[tuple[int, int]]:
     """Row and the largest value before it, for each acknowledged value that stands after a larger one of its user.
 
-    A person's numbers grow, and each is used once and only after the one before was answered. So of two in the wrong
-    order the smaller was acknowledged before the larger was sent. Of a value that is there twice the first one counts.
+    A writer's numbers grow, and each is used once and only after the one before was answered or given up. So of two in
+    the wrong order the smaller was acknowledged before the larger was sent. Of a value that is there twice the first
+    one counts.
     """
     value: Ints = there["value"].to_numpy()
     (log,) = _numbered((there,), "place", "user")
@@ -298,10 +331,14 @@ def _before_fault(end_ns: Ints, facts: Facts, steady_state_s: float) -> int:
     return int(((end_ns >= since_ns) & (end_ns <= until_ns)).sum())
 
 
-def _longest_gap_s(end_ns: Ints, facts: Facts) -> float | None:
+def _longest_gap_s(written: Written, facts: Facts) -> float | None:
     """The edges of the window count as acknowledgements, so that a database that did not come back shows."""
-    if facts.window is None:
+    if facts.window is None or written.tried.empty:
         return None
     start_ns, stop_ns = facts.window.start_ns, facts.window.end_ns
-    inside = np.sort(end_ns[(end_ns >= start_ns) & (end_ns <= stop_ns)])
-    return to_s(int(np.diff(np.concatenate(([start_ns], inside, [stop_ns]))).max()))
+    writer, end_ns = (written.acknowledged[name].to_numpy() for name in ("user", "end_ns"))
+    longest_ns = 0
+    for name in written.tried["writer"].unique():
+        inside = np.sort(end_ns[(writer == name) & (end_ns >= start_ns) & (end_ns <= stop_ns)])
+        longest_ns = max(longest_ns, int(np.diff(np.concatenate(([start_ns], inside, [stop_ns]))).max()))
+    return to_s(longest_ns)

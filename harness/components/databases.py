@@ -6,14 +6,32 @@ from typing import Final
 
 from harness.components import etcd, patroni, postgresql
 from harness.components.base import DATABASE_HOST, DATABASE_PROXY_HOST
+from harness.core.names import HUB_NOTE_PATTERN
 from harness.core.products import Patroni, PostgresServer
 from harness.core.specs import NodeContext
 from harness.core.topology import Topology
 
-__all__ = ["chosen", "cluster", "direct_url", "files", "gate", "gates", "limits", "url"]
+__all__ = ["FILE_READBACK", "chosen", "cluster", "direct_url", "files", "gate", "gates", "limits", "url"]
 
 #: On the node's own disk, which outlives the death of the machine.
-_FILE: Final = "sqlite:////srv/hub/jupyterhub.sqlite"
+_PATH: Final = "/srv/hub/jupyterhub.sqlite"
+_FILE: Final = f"sqlite:///{_PATH}"
+# Where no hub ever ran there is no file or no table, which is fine. Nothing is changed (`query_only`), but for what a
+# hub that died in the middle of a write left half done: whoever opens the file next takes that back, for which it must
+# be open for writing.
+_READ_FILE: Final = f"""\
+import contextlib, os, re, sqlite3
+if os.path.exists("{_PATH}"):
+    with contextlib.closing(sqlite3.connect("file:{_PATH}?mode=rw", uri=True, timeout=20)) as database:
+        database.execute("pragma query_only = on")
+        there = database.execute("select 1 from sqlite_master where name = 'api_tokens'").fetchone()
+        for (note,) in database.execute("select note from api_tokens order by id") if there else ():
+            if re.match("{HUB_NOTE_PATTERN}", note or ""):
+                print(note.replace("/", ","))
+"""  # noqa: S608 - names that stand in the code
+#: Run in a node with a file of its own: prints a line `writer,value` for every number that its hub wrote into it, in
+#: the order in which they were written.
+FILE_READBACK: Final = ("python3", "-I", "-c", _READ_FILE)
 
 
 def chosen(topology: Topology) -> PostgresServer | None:

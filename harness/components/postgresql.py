@@ -7,7 +7,7 @@ from typing import Final
 
 from harness.components.base import DATABASE_HOST, pick
 from harness.components.hops import Hop, hop
-from harness.core.names import WRITES_TABLE
+from harness.core.names import HUB_NOTE_PATTERN, WRITES_TABLE
 from harness.core.products import Database, PostgresServer
 from harness.core.specs import ContainerSpec, Mount, NodeContext, ReadyProbe
 from harness.core.topology import Topology
@@ -24,6 +24,7 @@ __all__ = [
     "USER",
     "containers",
     "databases",
+    "hub_readback",
     "names",
     "parameters",
     "settings",
@@ -45,18 +46,23 @@ _SERVER: Final = Hop(NAME, DATABASE_HOST, _PORT)
 # The superuser over the local socket: no way that a fault broke lies between, and no password is needed. Where nobody
 # ever wrote there is no table, which is fine; a table that can't be read fails the command, because a missing
 # measurement must not read as a lost write. Notices and warnings would stand between the values.
-_READBACK: Final = f"""\
+_READ: Final = """\
 export PGOPTIONS='-c client_min_messages=error -c statement_timeout=20000'
 exec setpriv --reuid postgres --regid postgres --init-groups \\
-  psql -X -q -A -t -F , -v ON_ERROR_STOP=1 -h /run/postgresql -U postgres -d {DATABASE} <<'SQL'
-select to_regclass('public.{WRITES_TABLE}') is not null as there \\gset
+  psql -X -q -A -t -F , -v ON_ERROR_STOP=1 -h /run/postgresql -U postgres -d "$1" <<'SQL'
+select to_regclass('public.{table}') is not null as there \\gset
 \\if :there
-select writer, value from public.{WRITES_TABLE};
+{query};
 \\endif
 SQL
-"""  # noqa: S608 - names that stand in the code
+"""
+_NUMBERS: Final = _READ.format(table=WRITES_TABLE, query=f"select writer, value from public.{WRITES_TABLE}")  # noqa: S608 - a name that stands in the code
+_TOKENS: Final = _READ.format(
+    table="api_tokens",
+    query=f"select replace(note, '/', ',') from public.api_tokens where note ~ '{HUB_NOTE_PATTERN}' order by id",  # noqa: S608 - as above
+)
 #: Run in the primary: prints a line `writer,value` for every row of the load client's table.
-READBACK: Final = ("sh", "-c", _READBACK)
+READBACK: Final = ("sh", "-c", _NUMBERS, "sh", DATABASE)
 
 
 def url(topology: Topology, context: NodeContext, node: int, name: str, direct: Hop = _SERVER) -> str:
@@ -69,6 +75,12 @@ def databases(topology: Topology) -> tuple[str, ...]:
     """The names of the databases on the server: one for each hub that runs at the same time."""
     hubs = 1 if topology.workbench.mode == "active-passive" else topology.workbench.nodes
     return (DATABASE, *(f"{DATABASE}_{index}" for index in range(1, hubs)))
+
+
+def hub_readback(name: str) -> tuple[str, ...]:
+    """Run in the primary: prints a line `writer,value` for every number that a hub wrote into its database `name`, in
+    the order in which they were written."""
+    return ("sh", "-c", _TOKENS, "sh", name)
 
 
 def parameters(database: PostgresServer) -> Mapping[str, int]:

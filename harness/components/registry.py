@@ -30,6 +30,7 @@ __all__ = [
     "READBACKS",
     "database_readback",
     "entrance",
+    "hub_readbacks",
     "images",
     "member_probe",
     "members",
@@ -145,6 +146,21 @@ def database_readback(topology: Topology) -> tuple[str, ...] | None:
     """
     database = databases.chosen(topology)
     return None if database is None else READBACKS[database.product]
+
+
+def hub_readbacks(topology: Topology) -> Mapping[str, tuple[str, ...]]:
+    """Node -> the command that prints `writer,value` for every number that its hub wrote into its own database, in the
+    order in which they were written. Where one database is there for all nodes, the node is empty.
+
+    It is run in the primary, or without a database in the node itself. It exits with another code than 0 if it could
+    not read all there is.
+    """
+    nodes = members(topology, Role.WORKBENCH)
+    if databases.chosen(topology) is None:
+        return dict.fromkeys(nodes, databases.FILE_READBACK)
+    owners = [""] if topology.workbench.mode == "active-passive" else nodes
+    names = postgresql.databases(topology)
+    return {owner: postgresql.hub_readback(name) for owner, name in zip(owners, names, strict=True)}
 
 
 def serving_nodes(topology: Topology) -> int:

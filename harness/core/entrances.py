@@ -7,13 +7,13 @@ node that gave it, or `NODE=URL` for a node that is reached directly, where nobo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from harness.errors import UsageError
 
-__all__ = ["ENTRANCES_VARIABLE", "Entrance", "format_entrances", "parse_entrances"]
+__all__ = ["ENTRANCES_VARIABLE", "Entrance", "format_entrances", "parse_entrances", "places"]
 
 #: The variable in the load client's environment that holds them.
 ENTRANCES_VARIABLE: Final = "PLATFORM_URLS"
@@ -45,3 +45,9 @@ def parse_entrances(text: str) -> tuple[Entrance, ...]:
 def format_entrances(entrances: Iterable[Entrance]) -> str:
     """The text that `parse_entrances` reads."""
     return " ".join(f"{entrance.node}={entrance.url}" if entrance.node else entrance.url for entrance in entrances)
+
+
+def places(entrances: Sequence[Entrance], serving_nodes: int) -> tuple[Entrance, ...]:
+    """How each place is come to where people have their sessions: every entrance, or the single one once for each node
+    that serves at the same time."""
+    return tuple(entrances) if len(entrances) > 1 else tuple(entrances) * serving_nodes

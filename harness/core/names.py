@@ -4,12 +4,15 @@ from __future__ import annotations
 
 __all__ = [
     "AGENT_ROLE",
+    "HUB_NOTE_PATTERN",
     "LABEL_ROLE",
     "LABEL_RUN",
     "LABEL_TOPOLOGY",
     "LINK_ROLE",
     "WRITES_TABLE",
     "container_name",
+    "hub_note",
+    "hub_writer_name",
     "link_name",
     "proxy_name",
     "resource_name",
@@ -29,6 +32,9 @@ AGENT_ROLE = "agent"
 LINK_ROLE = "link"
 #: In the hub's database: columns `writer` and `value`, and no key, so that a number that is there twice shows.
 WRITES_TABLE = "harness_writes"
+#: What `hub_note` looks like, as a regular expression that Python and PostgreSQL read alike; none of JupyterHub's own
+#: notes does.
+HUB_NOTE_PATTERN = "^[a-z0-9-]*writer-[0-9]+/[0-9]+$"
 
 
 def resource_name(run_id: str) -> str:
@@ -54,3 +60,14 @@ def proxy_name(source: str, target: str, port: int) -> str:
 def writer_name(prefix: str) -> str:
     """Whose numbers in `WRITES_TABLE` belong to the crowd whose names begin with `prefix`."""
     return f"{prefix}writer"
+
+
+def hub_writer_name(writer: str, place: int) -> str:
+    """Whose numbers in a hub's own database come from the place (`core.entrances.places`) with this number; `writer` as
+    of `writer_name`."""
+    return f"{writer}-{place}"
+
+
+def hub_note(writer: str, value: int) -> str:
+    """The note of the API token that stands for one number of a writer in a hub's own database."""
+    return f"{writer}/{value}"

@@ -23,6 +23,7 @@ __all__ = [
     "UNREACHABLE",
     "BalancerView",
     "DatabaseWrite",
+    "HubWrite",
     "Operation",
     "ProbeSample",
     "RowType",
@@ -99,16 +100,35 @@ class DatabaseWrite:
 
 
 @dataclass(frozen=True)
+class HubWrite:
+    """One attempt to have a hub write a number into its own database. Each number is used once, whatever came of it."""
+
+    writer: str
+    """Whose numbers these are; each place where people come in has a writer of its own."""
+    value: int
+    due_ns: int
+    """Its place on the absolute grid."""
+    send_ns: int
+    end_ns: int
+    ok: int
+    """1: the hub answered that it is done. 0: it did not, which says nothing about whether the number is there."""
+    node: str
+    """The node whose hub answered, or the last one known."""
+    detail: str
+
+
+@dataclass(frozen=True)
 class SavedValue:
     """One value found after the run by a reader that did not write it."""
 
     user: str
-    """Whose home, or whose number in the database."""
+    """Whose home, or whose number in a database."""
     value: int
     store: str = Store.HOME.value
     """One of `Store`."""
     place: str = ""
-    """The container in which it was found: the server of the homes, a node with a disk of its own, the primary."""
+    """The container in which it was found: the server of the homes, a node with a disk of its own, the primary. Where
+    each hub has a database of its own, the node of that hub, wherever the database is."""
 
 
 @dataclass(frozen=True)
@@ -131,8 +151,10 @@ class BalancerView:
     """What its last check found (L7OK/200), or why there was no answer."""
 
 
-Row = TypeVar("Row", Operation, ProbeSample, DatabaseWrite, SavedValue, BalancerView)
-RowType = type[Operation] | type[ProbeSample] | type[DatabaseWrite] | type[SavedValue] | type[BalancerView]
+Row = TypeVar("Row", Operation, ProbeSample, DatabaseWrite, HubWrite, SavedValue, BalancerView)
+RowType = (
+    type[Operation] | type[ProbeSample] | type[DatabaseWrite] | type[HubWrite] | type[SavedValue] | type[BalancerView]
+)
 
 
 def columns(row_type: RowType) -> list[str]:

@@ -31,11 +31,18 @@ class Store(StrEnum):
 
     HOME = "home"
     DATABASE = "database"
+    """A table of the load's own, which is written to past the hub."""
+    HUB = "hub"
+    """The hub's own tables, which are written to through its API."""
 
     @property
     def where(self) -> str:
         """As it reads after a number of writes: `3 in homes`."""
-        return {Store.HOME: "in homes", Store.DATABASE: "in the database"}[self]
+        return {
+            Store.HOME: "in homes",
+            Store.DATABASE: "in the database",
+            Store.HUB: "in the hub's database",
+        }[self]
 
 
 class SessionOutcome(StrEnum):

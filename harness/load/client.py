@@ -29,6 +29,7 @@ __all__ = ["LoadClient", "ProbeProcess", "main"]
 OPERATIONS = "operations.csv"
 PROBES = "probes.csv"
 DATABASE_WRITES = "database_writes.csv"
+HUB_WRITES = "hub_writes.csv"
 BALANCER = "balancer.csv"
 
 _ANSWER_S = 5.0
@@ -119,6 +120,7 @@ class LoadClient:
             start_every_s=plan.start_probe_every_s,
             writer=writer_name(plan.prefix),
             writes_path=str(self._folder / DATABASE_WRITES),
+            hub_writes_path=str(self._folder / HUB_WRITES),
             timeout_s=15,
         )
         # all at once: each waits for a turn of its own, where Locust would let them come in batches once a second

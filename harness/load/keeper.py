@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import gevent
 import gevent.event
 
-from harness.core.entrances import Entrance
+from harness.core.entrances import Entrance, places
 from harness.core.words import Capability
 from harness.load.deadlines import DEADLINE_S, deadline
 from harness.load.failures import FAILURES
@@ -115,7 +115,7 @@ class Keepers:
 
     def __init__(self, entrances: Sequence[Entrance], serving_nodes: int, password: str, stop: Event) -> None:
         self._apart = len(entrances) == 1
-        where = entrances if len(entrances) > 1 else [*entrances] * serving_nodes
+        where = places(entrances, serving_nodes)
         self.everybody = tuple(Keeper(number, entrance, password, stop) for number, entrance in enumerate(where))
 
     @property

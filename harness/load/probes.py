@@ -27,6 +27,7 @@ from harness.load.balancer_watch import BalancerWatch, addresses
 from harness.load.database_writer import DatabaseWriter, Driver, Way
 from harness.load.deadlines import DEADLINE_S, START_PROBE_DEADLINE_S
 from harness.load.failures import BadAnswer
+from harness.load.hub_writer import HubWriters
 from harness.load.jupyterhub import JupyterHubClient
 from harness.load.keeper import Keepers
 from harness.load.open_loop import OpenLoop, Timed, timed
@@ -68,6 +69,7 @@ class Probes:
         driver: Driver | None,
         writer: str,
         writes_path: Path,
+        hub_writes_path: Path,
     ) -> None:
         """`driver` is the way into the database, None where there is none; `writer` is whose numbers are written."""
         self._entrances = entrances
@@ -77,6 +79,9 @@ class Probes:
         self._stop = gevent.event.Event()
         self._loop = OpenLoop(path, _CAPABILITIES, self._stop)
         self._database_writer = DatabaseWriter(driver, writer, writes_path, self._stop)
+        self._hub_writers = HubWriters(
+            entrances, password, hub_writes_path, self._stop, serving_nodes=serving_nodes, writer=writer
+        )
         self._keepers = Keepers(entrances, serving_nodes, password, self._stop)
         self._work_turns, self._save_turns = self._keepers.turns(), self._keepers.turns()
         self._start_every_s = start_every_s
@@ -102,21 +107,23 @@ class Probes:
         self._loop.drive(SAVE_PERIOD_S, 0.15, self._save, self._has_session)
         self._loop.drive(self._start_every_s, 0.11, self._start_session, self._has_account)
         self._loop.send(self._database_writer.run)
+        for hub_writer in self._hub_writers.everybody:
+            self._loop.send(hub_writer.run, self._hub_writers.earlier(hub_writer))
 
     def snapshot(self) -> Mapping[str, Any]:
         """The state of every capability. Raises `RunError` if an instrument broke: that is not the platform's doing."""
         return self._loop.snapshot()
 
-    def stop(self) -> tuple[int, int]:
-        """Send no more probes, wait for those in flight, close the files; returns how many probes and writes there
-        were."""
+    def stop(self) -> tuple[int, int, int]:
+        """Send no more probes, wait for those in flight, close the files; returns how many probes, writes into the
+        database and writes of hubs there were."""
         self._stop.set()
         self._keepers.trouble()
         try:
             rows = self._loop.close(START_PROBE_DEADLINE_S + 1)
         finally:
-            writes = self._database_writer.close()
-        return rows, writes
+            writes, hub_writes = self._database_writer.close(), self._hub_writers.close()
+        return rows, writes, hub_writes
 
     def _has_session(self) -> bool:
         return self._keepers.ready
@@ -213,7 +220,7 @@ class _Server:
     def __init__(self) -> None:
         self._scheduler = use_realtime()
         self._probes: Probes | None = None
-        self._path = self._writes_path = ""
+        self._path = self._writes_path = self._hub_writes_path = ""
         self._balancers: BalancerWatch | None = None
 
     def start(
@@ -227,11 +234,12 @@ class _Server:
         start_every_s: float,
         writer: str,
         writes_path: str,
+        hub_writes_path: str,
         balancer_path: str,
     ) -> Mapping[str, Any]:
         if self._probes is not None:
             raise UsageError("the probes were started before")
-        self._path, self._writes_path = path, writes_path
+        self._path, self._writes_path, self._hub_writes_path = path, writes_path, hub_writes_path
         database = Way.from_environment(os.environ)
         self._probes = Probes(
             parse_entrances(entrances),
@@ -243,6 +251,7 @@ class _Server:
             driver=database.driver() if database else None,
             writer=writer,
             writes_path=Path(writes_path),
+            hub_writes_path=Path(hub_writes_path),
         )
         self._probes.start()
         self._balancers = BalancerWatch(addresses(os.environ), Path(balancer_path))
@@ -256,10 +265,11 @@ class _Server:
         return {"capabilities": capabilities}
 
     def stop(self) -> Mapping[str, Any]:
-        probes, writes = self._require().stop()
+        probes, writes, hub_writes = self._require().stop()
         answer = {
             "probes": {"path": self._path, "rows": probes},
             "database_writes": {"path": self._writes_path, "rows": writes},
+            "hub_writes": {"path": self._hub_writes_path, "rows": hub_writes},
             "probe_scheduler": self._scheduler,
         }
         if self._balancers is not None:

@@ -286,7 +286,7 @@ def write_rows(writes: WriteMeasures) -> Iterator[tuple[str, list[str]]]:
     if writes.recovery_point_s is not None:
         points = [one.recovery_point_s for one in stores]
         yield "recovery point", ["" if point is None else seconds(point) for point in points]
-    if any(one.store is Store.DATABASE for one in stores):
+    if any(one.store is not Store.HOME for one in stores):
         gaps = ["" if one.store is Store.HOME else seconds(one.longest_gap_s) for one in stores]
         yield "longest time without one", gaps
 

@@ -21,6 +21,7 @@ from harness.core.history import EventKind, History, read_history
 from harness.core.rows import (
     BalancerView,
     DatabaseWrite,
+    HubWrite,
     Operation,
     ProbeSample,
     RowType,
@@ -41,6 +42,7 @@ _ROW_TYPES: Mapping[str, RowType] = {
     "operations": Operation,
     "probes": ProbeSample,
     "database_writes": DatabaseWrite,
+    "hub_writes": HubWrite,
     "saved": SavedValue,
     "balancer": BalancerView,
 }

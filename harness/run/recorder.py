@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.components.registry import database_readback, readback
+from harness.components.registry import database_readback, hub_readbacks, readback
 from harness.core.clock import Clock, wait_until
 from harness.core.history import EventKind, HistoryWriter
 from harness.core.names import writer_name
@@ -22,11 +22,11 @@ from harness.runtime.base import Deployment
 __all__ = ["collect_containers", "collect_rows", "read_back"]
 
 log = logging.getLogger(__name__)
-_ROW_FILES = ("operations", "probes", "database_writes", "balancer")
-#: How long to wait for a primary that can be read: a run may end in the middle of a failover, of which most is the
+_ROW_FILES = ("operations", "probes", "database_writes", "hub_writes", "balancer")
+#: How long to wait for a database that can be read: a run may end in the middle of a failover, of which most is the
 #: lease of the dead primary (22 s at `ttl_s: 20`), or right after a server was started again.
-_PRIMARY_WITHIN_S = 60.0
-_PRIMARY_POLL_S = 0.5
+_READ_WITHIN_S = 60.0
+_POLL_S = 0.5
 
 
 def collect_rows(
@@ -50,16 +50,18 @@ def collect_rows(
 def read_back(
     deployment: Deployment, topology: Topology, folder: RunFolder, history: HistoryWriter, *, clock: Clock, prefix: str
 ) -> None:
-    """Look up every value written by the crowd whose names begin with `prefix`, in homes and in the database, by
-    readers that did not write it.
+    """Look up every value written by the crowd whose names begin with `prefix`, in homes, in the database and in each
+    hub's own database, by readers that did not write it.
 
     Raises `RecordError` if one of them can't be read.
     """
     homes = [value for value in _read_homes(deployment, topology) if value.user.startswith(f"{prefix}user")]
     numbers = [value for value in _read_database(deployment, topology, clock) if value.user == writer_name(prefix)]
-    values = [*homes, *numbers]
+    tokens = [v for v in _read_hubs(deployment, topology, clock) if v.user.rpartition("-")[0] == writer_name(prefix)]
+    values = [*homes, *numbers, *tokens]
     history.append(EventKind.ROWS, {"name": "saved", "rows": len(values), "sha256": folder.write_saved(values)})
-    stores = {Store.HOME.value: len(homes), Store.DATABASE.value: len(numbers)}
+    found = {Store.HOME: homes, Store.DATABASE: numbers, Store.HUB: tokens}
+    stores = {store.value: len(there) for store, there in found.items()}
     history.append(EventKind.READBACK, {"users": len({v.user for v in homes}), "rows": len(values), "stores": stores})
 
 
@@ -84,20 +86,40 @@ def _read_homes(deployment: Deployment, topology: Topology) -> list[SavedValue]:
 
 
 def _read_database(deployment: Deployment, topology: Topology, clock: Clock) -> list[SavedValue]:
-    """What is in the primary, once there is exactly one and it answers: with two nobody knows whose word counts."""
     argv = database_readback(topology)
     if argv is None:
         return []
-    place, output, seen = "", "", "it was not asked"
+    place, output = _ask(deployment, topology, argv, clock, what="the database")
+    return _parse(output, Store.DATABASE, place)
+
+
+def _read_hubs(deployment: Deployment, topology: Topology, clock: Clock) -> list[SavedValue]:
+    """The place of a value is the node whose hub wrote it, where each has a database of its own."""
+    found: list[SavedValue] = []
+    for node, argv in hub_readbacks(topology).items():
+        container = node if database_readback(topology) is None else ""
+        what = f"the hub's database{node and f' of {node}'}"
+        place, output = _ask(deployment, topology, argv, clock, what=what, container=container)
+        found += _parse(output, Store.HUB, node or place)
+    return found
+
+
+def _ask(
+    deployment: Deployment, topology: Topology, argv: Sequence[str], clock: Clock, *, what: str, container: str = ""
+) -> tuple[str, str]:
+    """Where the command was run, and its output: in `container`, or in the primary, once there is exactly one and it
+    answers: with two nobody knows whose word counts."""
+    place, output, seen = container, "", "it was not asked"
 
     def answers() -> bool:
         nonlocal place, output, seen
-        primaries = said_to_be(deployment, topology, Role.DATABASE, "primary")
-        if len(primaries) != 1:
-            seen = f"{' and '.join(primaries) or 'no member'} said to be the primary, expected one"
-            return False
-        try:
+        if not container:
+            primaries = said_to_be(deployment, topology, Role.DATABASE, "primary")
+            if len(primaries) != 1:
+                seen = f"{' and '.join(primaries) or 'no member'} said to be the primary, expected one"
+                return False
             place = primaries[0]
+        try:
             answer = deployment.execute(place, argv, timeout_s=30.0)
         except DeploymentError as error:
             seen = error.message
@@ -105,9 +127,9 @@ def _read_database(deployment: Deployment, topology: Topology, clock: Clock) -> 
         output, seen = answer.output, f"{place}: {answer.output[-500:]}"
         return answer.exit_code == 0
 
-    if not wait_until(answers, clock=clock, timeout_s=_PRIMARY_WITHIN_S, interval_s=_PRIMARY_POLL_S):
-        raise RecordError(f"the database could not be read back within {_PRIMARY_WITHIN_S:g} s: {seen}")
-    return _parse(output, Store.DATABASE, place)
+    if not wait_until(answers, clock=clock, timeout_s=_READ_WITHIN_S, interval_s=_POLL_S):
+        raise RecordError(f"{what} could not be read back within {_READ_WITHIN_S:g} s: {seen}")
+    return place, output
 
 
 def _parse(output: str, store: Store, place: str) -> list[SavedValue]:

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from harness.core.clock import to_ns, to_s
 from harness.core.history import EventKind, History
-from harness.core.rows import BalancerView, DatabaseWrite, Operation, ProbeSample, RowType, columns
+from harness.core.rows import BalancerView, DatabaseWrite, HubWrite, Operation, ProbeSample, RowType, columns
 from harness.errors import RecordError
 
 __all__ = ["Span", "check_rows", "read_rows", "span_of"]
@@ -32,6 +32,7 @@ Flags = npt.NDArray[np.bool_]
 _ONE_AFTER_THE_OTHER: Mapping[RowType, tuple[str, str]] = {
     Operation: ("user", "end_ns"),
     DatabaseWrite: ("writer", "end_ns"),
+    HubWrite: ("writer", "end_ns"),
     BalancerView: ("balancer", "send_ns"),
 }
 #: Client, agent and harness read one kernel's clock; from a remote engine the offset is known to within a round trip.

@@ -108,6 +108,9 @@ class FakeDeployment:
     def execute(self, name: str, argv: Sequence[str], *, timeout_s: float = 30.0) -> ExecResult:  # noqa: ARG002 - the protocol's
         if not self.platform.runs(name):
             raise DeploymentError(f"{name}: {' '.join(argv)} could not be run: the container is not running")
+        of_hubs = any("api_tokens" in word for word in argv)
+        if name.startswith("workbench") and of_hubs:
+            return ExecResult(0, _lines(self.platform.in_hubs_database(name)))
         if name.startswith("workbench") and not any("saves.log" in word for word in argv):
             return ExecResult(0 if self.platform.active_at(self.platform.clock.now_ns()) == name else 1, "")
         database = self.platform.database
@@ -115,7 +118,7 @@ class FakeDeployment:
             return ExecResult(0, _lines(self._homes_of(name)))
         if database.primary_at(self.platform.clock.now_ns()) != name:
             return ExecResult(1, "not the primary")
-        return ExecResult(0, _lines(database.written))
+        return ExecResult(0, _lines(self.platform.in_hubs_database(argv[-1]) if of_hubs else database.written))
 
     def _homes_of(self, name: str) -> list[tuple[str, int]]:
         """What is in the homes that a container keeps: a node those on its own disk, a server all."""

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.clock import to_ns
-from harness.core.names import writer_name
-from harness.core.rows import UNREACHABLE, BalancerView, DatabaseWrite, Operation, ProbeSample, RowWriter
+from harness.core.names import hub_writer_name, writer_name
+from harness.core.rows import UNREACHABLE, BalancerView, DatabaseWrite, HubWrite, Operation, ProbeSample, RowWriter
 from harness.core.words import Capability
 from harness.errors import PeerError
 from harness.runtime.fake_platform import Behaviour, FakePlatform
@@ -94,6 +94,10 @@ class FakeClient:
         for write in self._database_writes(end_ns) if self._platform.database else ():
             number_writer.write(write)
         number_writer.close()
+        token_writer = RowWriter(self._folder / "hub_writes.csv", HubWrite)
+        for token in self._hub_writes(end_ns):
+            token_writer.write(token)
+        token_writer.close()
         view_writer = RowWriter(self._folder / "balancer.csv", BalancerView)
         for view in self._balancer_views(end_ns):
             view_writer.write(view)
@@ -107,6 +111,7 @@ class FakeClient:
             "operations": {"path": "/data/operations.csv", "rows": operation_writer.rows},
             "probes": {"path": "/data/probes.csv", "rows": probe_writer.rows},
             "database_writes": {"path": "/data/database_writes.csv", "rows": number_writer.rows},
+            "hub_writes": {"path": "/data/hub_writes.csv", "rows": token_writer.rows},
             "balancer": {"path": "/data/balancer.csv", "rows": view_writer.rows},
             "probe_scheduler": "fake",
         }
@@ -118,6 +123,17 @@ class FakeClient:
             end_ns,
             latency_ns=to_ns(self._behaviour.latency_s),
             lose=self._behaviour.lose_database_writes,
+            lose_from_ns=self._platform.first_broken_ns,
+        )
+
+    def _hub_writes(self, end_ns: int) -> Iterator[HubWrite]:
+        return self._platform.hubs.write(
+            hub_writer_name(writer_name(self._plan["prefix"]), 0),
+            self._start_ns,
+            end_ns,
+            self._platform.hub_writes_at,
+            latency_ns=to_ns(self._behaviour.latency_s),
+            lose=self._behaviour.lose_hub_writes,
             lose_from_ns=self._platform.first_broken_ns,
         )
 

@@ -1,16 +1,17 @@
-"""The simulated platform's database: which server takes writes when, and what is in it."""
+"""The simulated platform's databases: which server takes writes when, what is in it, and what the hubs wrote."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from harness.core.clock import to_ns
-from harness.core.rows import DatabaseWrite
+from harness.core.rows import DatabaseWrite, HubWrite
 
-__all__ = ["FakeDatabase"]
+__all__ = ["FakeDatabase", "FakeHubs"]
 
-#: As often as the real writer.
+#: As often as the real writers.
 _PERIOD_NS = to_ns(0.05)
+_HUB_PERIOD_NS = to_ns(1.0)
 
 
 class FakeDatabase:
@@ -60,3 +61,38 @@ class FakeDatabase:
                 self.written.append((writer, value))
             ok, detail = (1, "") if server else (0, "refused")
             yield DatabaseWrite(writer, value, due_ns, due_ns, due_ns + latency_ns, ok, server, detail)
+
+
+class FakeHubs:
+    """What the hubs wrote into databases of their own, or into the one that all of them have."""
+
+    def __init__(self) -> None:
+        self.written: list[tuple[str, str, int]] = []
+        """The node whose hub wrote it, the writer and the number."""
+
+    def write(
+        self,
+        writer: str,
+        start_ns: int,
+        end_ns: int,
+        serving_at: Callable[[int], str],
+        *,
+        latency_ns: int,
+        lose: int,
+        lose_from_ns: int | None,
+    ) -> Iterator[HubWrite]:
+        """A number at each point of the grid, by the hub of the node that `serving_at` says, or nothing. Those
+        acknowledged are there afterwards, but for `lose` of them: the first that were acknowledged from `lose_from_ns`
+        on."""
+        for value, due_ns in enumerate(range(start_ns, end_ns, _HUB_PERIOD_NS), start=1):
+            node = serving_at(due_ns)
+            if node and lose and lose_from_ns is not None and due_ns >= lose_from_ns:
+                lose -= 1
+            elif node:
+                self.written.append((node, writer, value))
+            ok, detail = (1, "") if node else (0, "refused")
+            yield HubWrite(writer, value, due_ns, due_ns, due_ns + latency_ns, ok, node, detail)
+
+    def found(self, nodes: Sequence[str]) -> list[tuple[str, int]]:
+        """Writer and number of everything that the hubs of these nodes wrote."""
+        return [(writer, value) for node, writer, value in self.written if node in nodes]

@@ -14,7 +14,7 @@ from harness.core.words import Role
 from harness.faults.base import FaultKind
 from harness.faults.registry import FAULTS
 from harness.faults.rehearsal import RehearsalHost
-from harness.runtime.fake_database import FakeDatabase
+from harness.runtime.fake_database import FakeDatabase, FakeHubs
 
 __all__ = ["Behaviour", "FakePlatform"]
 
@@ -46,6 +46,8 @@ class Behaviour:
     """The last acknowledged write of one user is missing afterwards."""
     lose_database_writes: int = 0
     """So many of the writes that the database acknowledged first after something broke are missing afterwards."""
+    lose_hub_writes: int = 0
+    """The same of those that a hub acknowledged."""
     lose_row: bool = False
     """A row of the operations is missing from the file."""
     checks: Literal["follow", "blind"] = "follow"
@@ -73,6 +75,7 @@ class FakePlatform:
         self._changes_ns: list[int] = []
         self._active: list[str] = []
         self.database = FakeDatabase()
+        self.hubs = FakeHubs()
         self.first_broken_ns: int | None = None
         self.people_seed = 0
 
@@ -124,6 +127,18 @@ class FakePlatform:
         if not first_holder or name == self._active[0]:
             boot_s = self._behaviour.boot_s if self._active else 0.0
             self._change(self.clock.now_ns() + to_ns(boot_s), name)
+
+    def hub_writes_at(self, t_ns: int) -> str:
+        """The node whose hub can write at that moment, or nothing: a hub needs the database, where there is one."""
+        return self.active_at(t_ns) if not self.database or self.database.primary_at(t_ns) else ""
+
+    def in_hubs_database(self, name: str) -> list[tuple[str, int]]:
+        """What is in the database of this name on the server (`hub`, `hub_1` ...), or in a node's own file."""
+        if name in self.nodes():
+            return self.hubs.found([name])
+        if self._topology.workbench.mode == "active-passive":
+            return self.hubs.found(self.nodes())
+        return self.hubs.found([self.nodes()[int(name.partition("_")[2] or 0)]])
 
     def nodes(self) -> list[str]:
         """The Workbench nodes."""

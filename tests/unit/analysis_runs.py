@@ -16,7 +16,16 @@ from harness.analysis import RunRecord
 from harness.core.experiment import Experiment, Fault, Load, Objectives
 from harness.core.history import Event, EventKind, History
 from harness.core.products import Database, LoadBalancer, Storage, Workbench
-from harness.core.rows import UNREACHABLE, BalancerView, DatabaseWrite, Operation, ProbeSample, SavedValue, columns
+from harness.core.rows import (
+    UNREACHABLE,
+    BalancerView,
+    DatabaseWrite,
+    HubWrite,
+    Operation,
+    ProbeSample,
+    SavedValue,
+    columns,
+)
 from harness.core.topology import Promise, Topology
 from harness.core.words import Recovery, SessionOutcome, Store
 
@@ -56,6 +65,10 @@ def _undisturbed_writes() -> pd.DataFrame:
     return _frame(NUMBERS, DatabaseWrite)
 
 
+def hub_writes_frame(rows: Sequence[HubWrite] = ()) -> pd.DataFrame:
+    return _frame(rows, HubWrite)
+
+
 def balancer_frame(rows: Sequence[BalancerView] = ()) -> pd.DataFrame:
     return _frame(rows, BalancerView)
 
@@ -91,6 +104,27 @@ def number(value: int, send: float, end: float | None = None, **changes: Any) ->
 
 #: A database that nothing happened to, four numbers a second.
 NUMBERS = tuple(number(index + 1, index / 4 - 5) for index in range(180))
+
+
+def token(value: int, send: float, end: float | None = None, **changes: Any) -> HubWrite:
+    """A number that a hub acknowledged."""
+    values: dict[str, Any] = {
+        "writer": "writer-0", "value": value, "due_ns": ns(send), "send_ns": ns(send),
+        "end_ns": ns(send + 0.02 if end is None else end), "ok": 1, "node": "workbench-0", "detail": "",
+    }  # fmt: skip
+    return HubWrite(**(values | changes))
+
+
+#: A hub that nothing happened to, a number a second.
+TOKENS = tuple(token(index + 1, index - 5) for index in range(45))
+
+
+#: So many values of the two instruments are found unless a test says what is.
+OF_INSTRUMENTS = len(NUMBERS) + len(TOKENS)
+
+
+def in_hub(*values: int, place: str = "database", writer: str = "writer-0") -> list[SavedValue]:
+    return [SavedValue(writer, value, Store.HUB.value, place) for value in values]
 
 
 def in_database(*values: int) -> list[SavedValue]:
@@ -186,12 +220,18 @@ def record(
     saved: Sequence[SavedValue] = (),
     *,
     writes: Sequence[DatabaseWrite] = NUMBERS,
+    tokens: Sequence[HubWrite] | None = None,
     balancer: Sequence[BalancerView] = (),
     events: History | None = None,
     promise: Promise | None = PROMISE,
     **changes: Any,
 ) -> RunRecord:
-    """What was acknowledged by the database is there, unless `saved` says what is."""
+    """What was acknowledged by the database and by the hub is there, unless `saved` says what is. Where a test has
+    writes of its own, the hub writes nothing unless it says what."""
+    if tokens is None:
+        tokens = TOKENS if writes is NUMBERS else ()
+    if not any(value.store == Store.HUB for value in saved):
+        saved = [*saved, *in_hub(*(write.value for write in tokens if write.ok))]
     if not any(value.store == Store.DATABASE for value in saved):
         saved = [*saved, *in_database(*(write.value for write in writes if write.ok))]
     return RunRecord(
@@ -201,6 +241,7 @@ def record(
         operations=operations_frame(operations),
         probes=probes_frame(probes),
         database_writes=database_writes_frame(writes),
+        hub_writes=hub_writes_frame(tokens),
         saved=saved_frame(saved),
         balancer=balancer_frame(balancer),
         run={"versions": {"harness": "0.1.0", "docker": "27"}, "seed": 7},

@@ -18,7 +18,7 @@ from harness.core.verdict import Outcome
 from harness.report import words
 from harness.report.html import render_html
 from harness.report.junit import render_junit
-from tests.unit.analysis_runs import history, op, probe, record
+from tests.unit.analysis_runs import OF_INSTRUMENTS, history, op, probe, record
 
 REFUSAL = "WebSocketBadStatusException: 403"
 DOUBT = "the steady state was not reached: "
@@ -26,7 +26,7 @@ DOUBT = "the steady state was not reached: "
 
 def given_up(probes: Sequence[ProbeSample], *, working: int = 5, extra: Sequence[Any] = (), **changes: Any) -> Measures:
     """Twelve people of whom so many work when the wait is given up, at 0 s, after 140 s."""
-    events = history(steady=False, drain=1, readback=180, extra=extra)
+    events = history(steady=False, drain=1, readback=OF_INSTRUMENTS, extra=extra)
     data = {"reached": False, "seconds": 140.3, "working": working, "reason": f"{working} of 12 people work"}
     steady = tuple(replace(one, data=data) if one.kind is EventKind.STEADY else one for one in events.events)
     operations = [op(t, ok=int(t < -20)) for t in range(-100, 1)]

@@ -29,7 +29,7 @@ from harness.run.experiment import run_suite
 from harness.run.suite import SuiteEntry
 from harness.runtime.fake import Behaviour, FakeRuntime
 from harness.spec.loader import load_topology
-from tests.unit.analysis_runs import NUMBERS, fault_events, grid_probes, history, ns, op, probe, record
+from tests.unit.analysis_runs import OF_INSTRUMENTS, fault_events, grid_probes, history, ns, op, probe, record
 from tests.unit.fake_runs import NO_TAKEOVER, ROOT, Recorder, Toothless, experiment
 
 Run = Callable[..., SuiteEntry]
@@ -319,7 +319,7 @@ ENDED = (35.0, EventKind.GREW, {"step": "end", "how": "not_carried", "users": 2,
 
 def grown(operations: list[Any], probes: list[Any]) -> Measures:
     """A run of one person whose growth begins at 30 s, with a fault from 5 to 60 s and the drain at 70 s."""
-    events = history(fault_events(5, 60), drain=70, readback=len(NUMBERS), extra=[BEGUN, STEP, ENDED])
+    events = history(fault_events(5, 60), drain=70, readback=OF_INSTRUMENTS, extra=[BEGUN, STEP, ENDED])
     run = record(operations, probes, events=events, objectives=Objectives(writes_lost_at_most=0), promise=None)
     growth = Growth(at_s=30, users_each=1, every_s=5, users_at_most=2)
     return analyse(replace(run, experiment=replace(run.experiment, growth=growth)))

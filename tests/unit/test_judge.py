@@ -17,12 +17,16 @@ from harness.core.verdict import Outcome
 from harness.core.words import Recovery, SessionOutcome
 from tests.unit.analysis_runs import (
     NUMBERS,
+    OF_INSTRUMENTS,
     PROMISE,
+    TOKENS,
     database_writes_frame,
     fault_events,
     grid_probes,
     history,
+    hub_writes_frame,
     in_database,
+    in_hub,
     ns,
     op,
     probes_frame,
@@ -156,17 +160,19 @@ def test_lost_sessions_and_lost_writes() -> None:
         ("objective", "sessions lost", "1 of 2")
     ]
     run = twelve_users(users=2)
-    homes = len(run.saved) - len(NUMBERS)
+    homes = len(run.saved) - OF_INSTRUMENTS
     verdict = sound(saved=run.saved.iloc[1:]).verdict
     assert verdict.outcome is Outcome.FAIL
     assert verdict.reasons == (
         "promise acknowledged writes lost: expected at most 0, observed "
-        f"1 of {homes} in homes, 0 of 180 in the database, the first: value 1 of u00 (session s00)",
+        f"1 of {homes} in homes, 0 of 180 in the database, 0 of 45 in the hub's database, "
+        "the first: value 1 of u00 (session s00)",
     )
     verdict = sound(saved=run.saved.iloc[:-2]).verdict
     assert verdict.reasons == (
         "promise acknowledged writes lost: expected at most 0, observed "
-        f"0 of {homes} in homes, 2 of 180 in the database, the first: value 179 of writer in the database",
+        f"0 of {homes} in homes, 2 of 180 in the database, 0 of 45 in the hub's database, "
+        "the first: value 179 of writer in the database",
     )
 
 
@@ -203,7 +209,10 @@ def test_having_to_log_in_again_breaks_log_in_kept() -> None:
         ({"database_writes": database_writes_frame()}, "too few database writes acknowledged before the fault: 0"),
         ({"database_writes": database_writes_frame(NUMBERS[-159:])}, "acknowledged before the fault: 19, needed 20"),
         ({"database_writes": database_writes_frame([replace(w, ok=0) for w in NUMBERS])}, "the fault: 0, needed 20"),
+        ({"hub_writes": hub_writes_frame()}, "too few hub writes acknowledged before the fault: 0, needed 3"),
+        ({"hub_writes": hub_writes_frame(TOKENS[-37:])}, "too few hub writes acknowledged before the fault: 2, needed"),
         ({"saved": saved_frame()}, "none of 180 acknowledged database writes was found"),
+        ({"saved": saved_frame()}, "none of 45 acknowledged hub writes was found"),
         ({"probes": probes_frame([p for p in grid_probes({}) if p.capability != "save"])}, "too few probes of save: 0"),
         ({"probes": probes_frame(grid_probes({}, period=2.5))}, "too few probes of log_in: 16, needed 20"),
         ({"probes": probes_frame(grid_probes({"work": (1.0, 2.0)}))}, "1 outage(s) of work outside any fault"),
@@ -230,8 +239,8 @@ def test_errors_come_before_everything() -> None:
     verdict = sound(events=events(steady=False, extra=[broke])).verdict
     assert (verdict.outcome, verdict.reasons) == (Outcome.ERROR, ("PeerError: the agent stopped answering",))
     assert sound(events=events(readback=3)).verdict.outcome is Outcome.ERROR
-    numbers = saved_frame(in_database(*range(1, 181)))
-    assert sound(saved=numbers, events=events(readback=180)).verdict.outcome is Outcome.FAIL
+    instruments = saved_frame([*in_database(*range(1, 181)), *in_hub(*range(1, 46))])
+    assert sound(saved=instruments, events=events(readback=OF_INSTRUMENTS)).verdict.outcome is Outcome.FAIL
 
 
 @pytest.mark.parametrize("kept", range(8), ids=lambda kept: f"{kept} events")
@@ -247,7 +256,7 @@ def test_a_run_that_ended_anywhere_is_judged_and_never_passes(kept: int, somebod
 
 def test_a_control_run_passes_without_any_fault() -> None:
     run = record(
-        [op(t) for t in range(-5, 40)], grid_probes({}), events=history(readback=len(NUMBERS)), faults=0,
+        [op(t) for t in range(-5, 40)], grid_probes({}), events=history(readback=OF_INSTRUMENTS), faults=0,
         promise=replace(PROMISE, recovers=Recovery.UNAFFECTED, session_outcome=SessionOutcome.UNDISTURBED),
     )  # fmt: skip
     assert analyse(run).verdict.outcome is Outcome.PASS

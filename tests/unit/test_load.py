@@ -19,7 +19,7 @@ import requests
 
 from harness.core.clock import NS_PER_S
 from harness.core.entrances import Entrance
-from harness.core.rows import BalancerView, DatabaseWrite, Operation, ProbeSample, split_checked
+from harness.core.rows import BalancerView, DatabaseWrite, HubWrite, Operation, ProbeSample, split_checked
 from harness.load.bookkeeping import CapabilityState, Ledger
 from harness.load.deadlines import classify, deadline
 from harness.load.failures import CellFailed, DeadlineMissed, Refused, describe
@@ -264,6 +264,10 @@ def test_client_against_a_dead_platform(tmp_path: Path) -> None:
     _, numbers = split_checked((tmp_path / "database_writes.csv").read_bytes(), DatabaseWrite, "database writes")
     assert stopped["database_writes"] == {"path": str(tmp_path / "database_writes.csv"), "rows": numbers}
     assert numbers == 0
+    # nobody could log in, and only a number that was tried is a row
+    _, tokens = split_checked((tmp_path / "hub_writes.csv").read_bytes(), HubWrite, "hub writes")
+    assert stopped["hub_writes"] == {"path": str(tmp_path / "hub_writes.csv"), "rows": tokens}
+    assert tokens == 0
     assert stopped["probe_scheduler"]
     assert stopped["balancer"] == {"path": str(tmp_path / "balancer.csv"), "rows": len(views.splitlines()) - 1}
     assert b",balancer-1,,,unreachable,ConnectionRefusedError: ECONNREFUSED\n" in views

@@ -256,7 +256,7 @@ def measured(path: Path, entrances: Sequence[Entrance], serving: int) -> dict[st
     """The probes of some periods by capability, in the order in which they were due."""
     probes = Probes(
         entrances, "x", path, serving_nodes=serving, starts_after_s=0, start_every_s=PERIOD_S,
-        driver=None, writer="", writes_path=path.with_name("writes.csv"),
+        driver=None, writer="", writes_path=path.with_name("writes.csv"), hub_writes_path=path.with_name("hub.csv"),
     )  # fmt: skip
     probes.start()
     with gevent.Timeout(20):

@@ -13,6 +13,7 @@ import pytest
 from harness.components.ganesha import READBACK as HOMES_READBACK
 from harness.components.patroni import PRIMARY_PROBE
 from harness.components.postgresql import READBACK
+from harness.components.registry import hub_readbacks
 from harness.core.clock import FakeClock, to_s
 from harness.core.history import EventKind, HistoryWriter, read_history
 from harness.core.products import Patroni
@@ -40,6 +41,8 @@ class Deployment:
             return ExecResult(0, "user-000,1\nx2-user-000,2\n")
         if argv == PRIMARY_PROBE:
             return ExecResult(int(name not in self._primaries), "")
+        if argv in hub_readbacks(ONE).values():
+            return ExecResult(0, "")
         assert argv == READBACK
         self.asked.append(name)
         return self._database(name, to_s(self._clock.now_ns() - self._began_ns))
@@ -79,7 +82,7 @@ def test_homes_and_database_are_read_and_what_others_wrote_is_left_out(go: Go, t
     ]
     assert deployment.asked == ["database"]
     (event,) = read_history(tmp_path / "history.jsonl").of(EventKind.READBACK)
-    assert event.data == {"users": 1, "rows": 4, "stores": {"home": 1, "database": 3}}
+    assert event.data == {"users": 1, "rows": 4, "stores": {"home": 1, "database": 3, "hub": 0}}
 
 
 def test_a_later_experiment_finds_its_own(go: Go) -> None:

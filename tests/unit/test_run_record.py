@@ -33,6 +33,7 @@ def test_every_artefact_of_the_design_is_written_and_analysis_alone_rebuilds_it(
         "operations.parquet",
         "probes.parquet",
         "database_writes.parquet",
+        "hub_writes.parquet",
         "balancer.parquet",
         "saved.parquet",
         "harness.log",
@@ -65,7 +66,7 @@ def test_writes_that_a_failover_lost_fail_though_the_homes_have_everything(run: 
     result = run(Behaviour(lose_database_writes=3))
     assert result.outcome is Outcome.FAIL
     writes = result.measures.writes
-    assert [one.lost for one in writes.stores] == [0, 3]
+    assert [one.lost for one in writes.stores] == [0, 3, 0]
     (reason,) = [reason for reason in result.measures.verdict.reasons if "promise acknowledged writes" in reason]
     assert f"0 of {writes.stores[0].acknowledged} in homes, 3 of {writes.stores[1].acknowledged} in the data" in reason
     assert reason.endswith("of writer in the database")
@@ -96,7 +97,7 @@ def test_without_a_database_there_is_a_file_without_rows(run: Run, monkeypatch: 
     monkeypatch.setattr(FakeDatabase, "add", lambda *_: None)
     result = run()
     assert result.outcome is Outcome.PASS, result.measures.verdict.reasons
-    assert [one.store for one in result.measures.writes.stores] == [Store.HOME]
+    assert [one.store for one in result.measures.writes.stores] == [Store.HOME, Store.HUB]
     assert result.folder.load().database_writes.empty
 
 
@@ -142,7 +143,7 @@ def test_a_missing_row_file_of_a_whole_run_is_an_error(damaged: RunFolder, name:
         damaged.analyse()
 
 
-@pytest.mark.parametrize("name", ["operations", "database_writes", "saved"])
+@pytest.mark.parametrize("name", ["operations", "database_writes", "hub_writes", "saved"])
 def test_rows_that_were_changed_after_the_run_are_refused(damaged: RunFolder, name: str) -> None:
     path = damaged.path / f"{name}.parquet"
     path.write_bytes((damaged.path / "probes.parquet").read_bytes())

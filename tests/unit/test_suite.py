@@ -72,7 +72,7 @@ def test_experiments_share_one_platform_and_each_has_a_folder_and_people_of_its_
         assert entry.measures is not None
         assert len(entry.measures.sessions) == node_kill.load.users
         assert entry.measures.writes.lost == 0
-        assert [one.unacknowledged_present for one in entry.measures.writes.stores] == [0, 0], "theirs alone"
+        assert [one.unacknowledged_present for one in entry.measures.writes.stores] == [0, 0, 0], "theirs alone"
 
 
 def test_a_platform_that_nobody_can_work_on_at_the_end_is_not_used_again(suite: Suite, node_kill: Experiment) -> None:

@@ -17,7 +17,7 @@ from harness.core.clock import FakeClock, to_ns
 from harness.core.history import Event, EventKind, HistoryWriter, read_history
 from harness.errors import RecordError
 from harness.run.artifacts import RunFolder
-from tests.unit.analysis_runs import NUMBERS, experiment, ns, topology, twelve_users, views
+from tests.unit.analysis_runs import NUMBERS, TOKENS, experiment, ns, topology, twelve_users, views
 
 Frames = dict[str, pd.DataFrame]
 Damage = Callable[[Frames], Any]
@@ -27,7 +27,7 @@ OPENED = {"schema": 1, "run_id": "abc123", "topology": "active-passive", "experi
 def whole(tmp_path: Path, damage: Damage = lambda _: None, run: RunRecord | None = None) -> RunFolder:
     """A folder as a run leaves it; `damage` may change the rows before they are written, so that digests match."""
     run = run or twelve_users(users=2, balancer=views({"workbench-0": [(-5, "UP")]}))
-    names = ("operations", "probes", "database_writes", "saved", "balancer")
+    names = ("operations", "probes", "database_writes", "hub_writes", "saved", "balancer")
     frames: Frames = {name: getattr(run, name).copy() for name in names}
     # people write rows as they end; probes and numbers are made in order
     frames["operations"] = (
@@ -92,6 +92,10 @@ def test_the_table_of_sessions_has_a_row_for_each_that_was_started(tmp_path: Pat
         (change("probes", 3, send_ns=ns(-21)), "probes.parquet: row 3: it was sent 1.000 s before the run began"),
         (change("probes", 5, end_ns=ns(50)), "probes.parquet: row 5: it ended 7.000 s after the run had ended"),
         (change("database_writes", 4, send_ns=NUMBERS[3].send_ns), "database_writes.parquet: row 4: writer sent it"),
+        (
+            change("hub_writes", 4, send_ns=TOKENS[3].send_ns),
+            "hub_writes.parquet: row 4: writer-0 sent it before their",
+        ),
         (change("balancer", 2, send_ns=ns(-5)), r"balancer.parquet: row 2: lb sent it before their last one"),
         (
             change("operations", 9, seq=11),

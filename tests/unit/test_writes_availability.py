@@ -73,7 +73,10 @@ def test_without_storage_a_save_counts_where_its_person_looks() -> None:
     (session,) = measures.sessions
     assert (session.saves_acknowledged, session.saves_found, session.saves_lost) == (3, 1, 2)
     check = next(one for one in measures.verdict.checks if one.name == "acknowledged writes lost")
-    assert check.observed.startswith("2 of 3 in homes (2 of them on another node), 0 of 180 in the database, the first")
+    observed = (
+        "2 of 3 in homes (2 of them on another node), 0 of 180 in the database, 0 of 45 in the hub's database, the"
+    )
+    assert check.observed.startswith(observed)
     assert not check.kept
 
 
@@ -128,7 +131,8 @@ def test_a_value_in_a_home_is_none_in_the_database() -> None:
 def test_the_sum_names_what_was_lost_first_wherever_it_was() -> None:
     operations, writes = [save(3, 1), save(9, 2)], [number(1, 2), number(2, 6)]
     both = analyse(record(operations, writes=writes, saved=[*in_database(1), SavedValue("u1", 2)])).writes
-    assert (both.acknowledged, both.lost, both.lost_of) == (4, 2, "1 of 2 in homes, 1 of 2 in the database")
+    lost = "1 of 2 in homes, 1 of 2 in the database, 0 of 0 in the hub's database"
+    assert (both.acknowledged, both.lost, both.lost_of) == (4, 2, lost)
     assert both.first_lost == "value 1 of u1 (session s1)"
     other = analyse(record(operations, writes=writes, saved=[*in_database(2), SavedValue("u1", 1)])).writes
     assert other.first_lost == "value 1 of writer in the database"
@@ -182,19 +186,19 @@ def test_the_books_of_the_database_balance(acknowledged: set[int], found: list[i
     assert database.duplicated == len(found) - len(set(found))
 
 
-def test_without_a_database_there_are_homes_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_database_there_are_homes_and_the_hubs_own_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Topology, "roles", lambda _: tuple(role for role in Role if role is not Role.DATABASE))
     run = record([save(1, 1)], saved=[SavedValue("u1", 1)], writes=())
     measures = analyse(run)
-    assert [one.store for one in measures.writes.stores] == [Store.HOME]
-    assert measures.writes.lost_of == "0 of 1 in homes"
+    assert [one.store for one in measures.writes.stores] == [Store.HOME, Store.HUB]
+    assert measures.writes.lost_of == "0 of 1 in homes, 0 of 0 in the hub's database"
     assert not [reason for reason in measures.verdict.reasons if "database" in reason]
 
 
 def test_without_a_readback_nothing_is_known_about_writes() -> None:
     writes = analyse(record([save(1, 1)], writes=[number(1, 1), number(2, 2)], events=history(readback=None))).writes
     assert (writes.acknowledged, writes.read_back, writes.lost) == (3, False, None)
-    assert [(one.found, one.lost, one.duplicated) for one in writes.stores] == [(None, None, None)] * 2
+    assert [(one.found, one.lost, one.duplicated) for one in writes.stores] == [(None, None, None)] * 3
 
 
 def test_no_writes_lose_nothing() -> None:
