@@ -8,10 +8,19 @@ from harness.analysis.effects import fault_effects
 from harness.analysis.facts import read_facts
 from harness.analysis.gate import refused_without_fault
 from harness.analysis.growth import before_growth
+from harness.analysis.homes import WatchedServers, count_duplicated
 from harness.analysis.judge import judge
 from harness.analysis.measures import Measures, Parts
 from harness.analysis.outages import measure_probes
-from harness.analysis.record import RunRecord, balancer_of, database_writes_of, operations_of, probes_of, saved_of
+from harness.analysis.record import (
+    RunRecord,
+    balancer_of,
+    database_writes_of,
+    operations_of,
+    probes_of,
+    saved_of,
+    servers_of,
+)
 from harness.analysis.sessions import attribute, count_sessions, session_ledger
 from harness.analysis.writes import acknowledged_numbers, acknowledged_saves, measure_writes
 from harness.core.words import Role
@@ -30,7 +39,10 @@ def analyse(record: RunRecord) -> Measures:
     # every acknowledged write counts, also those of people who came later; for the rest the observation ends there
     operations, probes = (before_growth(rows, facts.growth) for rows in (operations, probes))
     read_back, steady_state_s = facts.readback_rows is not None, record.experiment.steady_state_s
-    sessions = session_ledger(operations, saves, facts, steady_state_s=steady_state_s, read_back=read_back)
+    watched = WatchedServers(servers_of(record), facts.growth.began_ns if facts.growth else None)
+    sessions = session_ledger(
+        operations, saves, facts, watched=watched, steady_state_s=steady_state_s, read_back=read_back
+    )
     capabilities = measure_probes(probes, facts, steady_state_s)
     outages = [outage for one in capabilities for outage in one.outages]
     parts = Parts(
@@ -40,6 +52,9 @@ def analyse(record: RunRecord) -> Measures:
         sessions=sessions,
         session_counts=count_sessions(sessions),
         logged_in_again=sum(row.logged_in_again for row in sessions),
+        duplicated_homes=count_duplicated(
+            {row.user: (row.duplicated_home, row.duplicated_s) for row in sessions}, watched
+        ),
         writes=measure_writes(saves, numbers, saved, facts, steady_state_s, tried=len(database_writes)),
         user_uptime=user_uptime(operations, facts.window),
         timeline=session_timeline(sessions, facts.window),

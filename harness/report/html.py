@@ -43,6 +43,7 @@ def render_html(measures: Measures) -> str:
         sentence=words.plain_sentence(measures),
         known_broken=words.known_broken(measures),
         carried=words.carried(measures),
+        two_servers=words.two_servers(measures),
         sessions=worst_first[:SESSIONS_SHOWN],
         sessions_hidden=max(0, len(worst_first) - SESSIONS_SHOWN),
         versions=list(words.flatten(measures.run)),

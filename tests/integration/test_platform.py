@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import docker
@@ -18,6 +20,7 @@ from harness.load.balancer_watch import read_statistics
 from harness.runtime.docker import DockerDeployment, DockerRuntime
 from harness.spec.loader import load_topology
 from tests.conftest import ROOT, eventually, left_of
+from tests.integration.browsers import Browser
 from tests.integration.rig import break_it, mend_it
 
 TOPOLOGY = load_topology(ROOT / "topologies/active-passive.yaml")
@@ -25,17 +28,25 @@ NODES = ("workbench-0", "workbench-1")
 
 
 @pytest.fixture(scope="module")
-def platform(runtime: DockerRuntime, engine: docker.DockerClient) -> Iterator[DockerDeployment]:
-    run_id = secrets.token_hex(3)
-    deployment = runtime.open(run_id, TOPOLOGY.name)
+def context() -> NodeContext:
+    """Completed by the deployment."""
+    return NodeContext(run_id=secrets.token_hex(3), subnet_prefix="", secrets=generate_secrets())
+
+
+@pytest.fixture(scope="module")
+def platform(runtime: DockerRuntime, engine: docker.DockerClient, context: NodeContext) -> Iterator[DockerDeployment]:
+    deployment = runtime.open(context.run_id, TOPOLOGY.name)
     try:
-        context = NodeContext(run_id=run_id, subnet_prefix=deployment.subnet_prefix, secrets=generate_secrets())
-        specs = [spec for spec in plan(TOPOLOGY, context) if spec.name != "client"]
+        there = replace(context, subnet_prefix=deployment.subnet_prefix)
+        specs = [spec for spec in plan(TOPOLOGY, there) if spec.name != "client"]
+        # one node starts sessions in the one way, the other in the other
+        cold = next(spec for spec in specs if spec.name == NODES[1])
+        specs[specs.index(cold)] = replace(cold, environment={**cold.environment, "SESSION_START": "cold"})
         deployment.start(specs, lambda spec, seconds: print(f"{spec.name} ready after {seconds:.1f} s"))
         yield deployment
     finally:
         deployment.remove()
-    assert left_of(engine, run_id) == []
+    assert left_of(engine, context.run_id) == []
 
 
 def active(platform: DockerDeployment) -> list[str]:
@@ -154,3 +165,48 @@ def test_a_holder_that_only_lost_its_way_to_the_database_makes_room(platform: Do
         mend_it(platform)
     eventually(lambda: platform.execute(holder, ["/usr/local/bin/ready"]).exit_code == 0, f"{holder} stands by")
     assert active(platform) == [heir]
+
+
+def servers_seen(platform: DockerDeployment) -> Counter[tuple[str, str]]:
+    """By node and person, what the first look of a watch shows."""
+    platform.agent.call("watch_servers", nodes=list(NODES))
+    stated = platform.agent.call("end_servers_watch")
+    assert stated["failed"] == 0, stated["why"]
+    rows = platform.read_file("agent", stated["servers"]["path"]).decode().splitlines()[1:-1]
+    changes = [fields for fields in (row.split(",") for row in rows) if fields[3]]
+    return Counter({(node, user): int(servers) for _, _, _, node, user, servers in changes})
+
+
+def servers_listed(platform: DockerDeployment) -> list[int]:
+    """How many servers each node itself lists; brackets, so that what looks for them does not find itself."""
+    words = ["pgrep", "-cf", r"^(\S*python\S* )?\S*[j]upyterhub-singleuser"]
+    return [int(platform.execute(node, words).output) for node in NODES]
+
+
+def test_a_person_who_came_back_elsewhere_has_two_servers_until_the_old_node_is_fenced(
+    platform: DockerDeployment, context: NodeContext
+) -> None:
+    """Whose servers run is seen also on a node that nobody reaches, and on one that is frozen."""
+    (holder,) = active(platform)
+    (heir,) = set(NODES) - {holder}
+    ann = Browser(platform, "load-balancer", "ann")
+    ann.start_session(context.secrets["USER_PASSWORD"])
+    assert servers_seen(platform) == {(holder, "ann"): 1}
+    break_it(platform, "isolate", holder)
+    try:
+        eventually(lambda: platform.execute(heir, ACTIVE_PROBE).exit_code == 0, f"{heir} takes over", limit_s=20)
+        assert servers_seen(platform) == {(holder, "ann"): 1}, "behind the cut it lives on"
+        eventually(lambda: ann.ask()[0][1] == heir, f"the balancer knows {heir}")
+        ann.start_session(context.secrets["USER_PASSWORD"])
+        assert servers_seen(platform) == {(holder, "ann"): 1, (heir, "ann"): 1}
+        assert servers_listed(platform) == [1, 1]
+    finally:
+        mend_it(platform)
+    eventually(lambda: servers_seen(platform) == {(heir, "ann"): 1}, f"{holder} is fenced")
+    assert servers_listed(platform) == [int(node == heir) for node in NODES]
+    break_it(platform, "pause", heir)
+    try:
+        platform.agent.call("watch_servers", nodes=[heir])
+        assert platform.agent.call("end_servers_watch")["servers"]["rows"] == 2, "frozen, and there"
+    finally:
+        mend_it(platform)
