@@ -37,6 +37,7 @@ from harness.core.rows import (
     ProbeSample,
     RowType,
     SavedValue,
+    ServersSeen,
     columns,
 )
 from harness.core.topology import Topology
@@ -49,6 +50,7 @@ SIZES = (1_000_000, 3_000_000, 10_000_000)
 #: What 10 million rows should take at the most, on 2 cores.
 TARGET_S, TARGET_GB = 20.0, 2.0
 USERS = 2000
+NAMES = [f"user-{index:04d}" for index in range(USERS)]
 #: A cell each second and a save with every second one.
 ROWS_PER_BEAT = 1.5 * USERS
 START_NS, GATE_S, AWAY_S = 1_000 * NS_PER_S, 5.0, 30.0
@@ -87,13 +89,12 @@ def operations(rows: int, away_ns: tuple[int, int]) -> tuple[pd.DataFrame, pd.Da
     first_back = moved & ~saving & (beat == beats_before)
     expected = np.where(saving, number, np.where(first_back, beat, counter))
     found = np.where(failed, -1, np.where(saving, number, counter))
-    names = [f"user-{index:04d}" for index in range(USERS)]
     kernels = [str(uuid.UUID(int=index)) for index in range(2 * USERS)]
     frame = pd.DataFrame(
         {
             "seq": np.arange(len(user)),
-            "user": text(names, user),
-            "session": text([f"{name}-1" for name in names], user),
+            "user": text(NAMES, user),
+            "session": text([f"{name}-1" for name in NAMES], user),
             "capability": text([Capability.WORK, Capability.SAVE], saving.astype(np.int8)),
             "due_ns": send,
             "send_ns": send,
@@ -149,6 +150,15 @@ def views(seconds: float) -> pd.DataFrame:
     return pd.DataFrame(frame)
 
 
+def looks(seconds: float) -> pd.DataFrame:
+    """A look a second at the nodes; everybody has one server."""
+    send = np.arange(START_NS - to_ns(GATE_S), START_NS + to_ns(seconds), to_ns(1.0))
+    each = pd.DataFrame({"send_ns": send, "node": "", "user": "", "servers": USERS})
+    people = pd.DataFrame({"send_ns": send[0], "node": NODES[0], "user": NAMES, "servers": 1})
+    frame = pd.concat([each[:1], people, each[1:]], ignore_index=True)
+    return frame.assign(end_ns=frame["send_ns"] + to_ns(0.002))
+
+
 def write_run(root: Path, rows: int) -> Path:
     """A whole folder of a run, but for containers and logs."""
     seconds = rows / ROWS_PER_BEAT
@@ -168,6 +178,7 @@ def write_run(root: Path, rows: int) -> Path:
         "hub_writes": (HubWrite, token_rows),
         "saved": (SavedValue, pd.concat([home_rows, *in_databases]).assign(place="storage")),
         "balancer": (BalancerView, views(seconds)),
+        "servers": (ServersSeen, looks(seconds)),
     }
     clock = FakeClock(START_NS - to_ns(20.0))
     with HistoryWriter(folder.history, clock) as history:

@@ -8,6 +8,7 @@ from harness.analysis.effects import fault_effects
 from harness.analysis.facts import read_facts
 from harness.analysis.gate import refused_without_fault
 from harness.analysis.growth import before_growth
+from harness.analysis.homes import WatchedServers, count_duplicated
 from harness.analysis.judge import judge
 from harness.analysis.measures import Measures, Parts
 from harness.analysis.outages import measure_probes
@@ -19,6 +20,7 @@ from harness.analysis.record import (
     operations_of,
     probes_of,
     saved_of,
+    servers_of,
 )
 from harness.analysis.sessions import attribute, count_sessions, session_ledger
 from harness.analysis.writes import (
@@ -28,6 +30,7 @@ from harness.analysis.writes import (
     acknowledged_tokens,
     measure_writes,
 )
+from harness.core.history import EventKind
 from harness.core.words import Role, Store
 
 __all__ = ["Measures", "RunRecord", "analyse"]
@@ -45,11 +48,15 @@ def analyse(record: RunRecord) -> Measures:
         written[Store.DATABASE] = Written(database_writes, acknowledged_numbers(database_writes, saved))
     # nodes of which one is active have one database; hubs that run at the same time have one each
     one_for_all = Role.DATABASE in roles and record.topology.workbench.mode == "active-passive"
-    written[Store.HUB] = Written(hub_writes, acknowledged_tokens(hub_writes, saved, shared=one_for_all))
+    if _has(record, "hub_writes"):
+        written[Store.HUB] = Written(hub_writes, acknowledged_tokens(hub_writes, saved, shared=one_for_all))
     # every acknowledged write counts, also those of people who came later; for the rest the observation ends there
     operations, probes = (before_growth(rows, facts.growth) for rows in (operations, probes))
     read_back, steady_state_s = facts.readback_rows is not None, record.experiment.steady_state_s
-    sessions = session_ledger(operations, saves, facts, steady_state_s=steady_state_s, read_back=read_back)
+    watched = WatchedServers(servers_of(record), facts.growth.began_ns if facts.growth else None)
+    sessions = session_ledger(
+        operations, saves, facts, watched=watched, steady_state_s=steady_state_s, read_back=read_back
+    )
     capabilities = measure_probes(probes, facts, steady_state_s)
     outages = [outage for one in capabilities for outage in one.outages]
     parts = Parts(
@@ -59,6 +66,9 @@ def analyse(record: RunRecord) -> Measures:
         sessions=sessions,
         session_counts=count_sessions(sessions),
         logged_in_again=sum(row.logged_in_again for row in sessions),
+        duplicated_homes=count_duplicated(
+            {row.user: (row.duplicated_home, row.duplicated_s) for row in sessions}, watched
+        ),
         writes=measure_writes(saves, written, saved, facts, steady_state_s),
         user_uptime=user_uptime(operations, facts.window),
         timeline=session_timeline(sessions, facts.window),
@@ -76,3 +86,10 @@ def analyse(record: RunRecord) -> Measures:
         verdict=judge(record, parts),
         known_broken=record.topology.known_broken.get(record.experiment.name, ""),
     )
+
+
+def _has(record: RunRecord, rows: str) -> bool:
+    """Whether rows of this name were to be recorded: runs of earlier versions have no hub writes, and that says nothing
+    about their hubs."""
+    names = {event.data["name"] for event in record.history.of(EventKind.ROWS)}
+    return rows in names or not names

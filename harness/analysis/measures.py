@@ -12,6 +12,7 @@ from harness.analysis.checks_audit import ChecksAudit
 from harness.analysis.effects import FaultEffect
 from harness.analysis.facts import Facts
 from harness.analysis.gate import WithoutFault
+from harness.analysis.homes import DuplicatedHomes
 from harness.analysis.outages import CapabilityMeasures, Outage
 from harness.analysis.recoveries import worst
 from harness.analysis.sessions import SessionCount, SessionRow, count_recoveries
@@ -58,8 +59,11 @@ DEFINITIONS: Mapping[str, str] = {
     "where each node has homes of its own, missing on the node that served the person last.",
     "stalled": "Operations that were answered well, but slowly: after more than 4 times the p99 of the steady state, "
     "and more than 5 ms.",
-    "duplicated home": "Two servers of one person at once, on one home. It can be excluded where only one server was "
-    "ever asked for; else it is not known, because what runs on the nodes is not recorded.",
+    "two servers at once": "A duplicated home: two or more single-user servers of one person ran at the same time, on "
+    "one node or on several. The processes of every node are looked at once a second, past its hub and its network, so "
+    "those of a node that is cut off or frozen count too. Seconds are right to a second at either end; what comes and "
+    "goes between two looks is not seen. Not known where there was no look for 2.5 s and more than one server was "
+    "asked for. No promise depends on it.",
     "duplicated": "Values that are there more than once, counted beyond the first.",
     "reordered": "Acknowledged values that stand after one that was written later; a table of the database has no "
     "order.",
@@ -107,6 +111,7 @@ class Parts:
     session_counts: tuple[SessionCount, ...]
     logged_in_again: int
     """Sessions whose user had to log in again."""
+    duplicated_homes: DuplicatedHomes
     writes: WriteMeasures
     user_uptime: UserUptime
     timeline: Timeline | None

@@ -12,7 +12,16 @@ import pandas as pd
 
 from harness.core.experiment import Experiment
 from harness.core.history import History
-from harness.core.rows import BalancerView, DatabaseWrite, HubWrite, Operation, ProbeSample, RowType, SavedValue
+from harness.core.rows import (
+    BalancerView,
+    DatabaseWrite,
+    HubWrite,
+    Operation,
+    ProbeSample,
+    RowType,
+    SavedValue,
+    ServersSeen,
+)
 from harness.core.topology import Topology
 
 __all__ = [
@@ -24,6 +33,7 @@ __all__ = [
     "ordered",
     "probes_of",
     "saved_of",
+    "servers_of",
     "typed_probes",
 ]
 
@@ -53,6 +63,8 @@ class RunRecord:
     """One row for each `SavedValue` that was read back after the run."""
     balancer: pd.DataFrame
     """One row for each `BalancerView`; none in a topology without a balancer."""
+    servers: pd.DataFrame
+    """Rows of `ServersSeen`; none where nobody looked, as in runs of earlier versions."""
     run: Mapping[str, Any]
     """`run.json`: versions, machine, seed; shown in reports, never judged."""
 
@@ -91,6 +103,11 @@ def balancer_of(record: RunRecord) -> pd.DataFrame:
 def saved_of(record: RunRecord) -> pd.DataFrame:
     """The values read back with exact types, in the order in which they were found."""
     return _typed(record.saved, SavedValue, by=None)
+
+
+def servers_of(record: RunRecord) -> pd.DataFrame:
+    """What was seen of the servers on the nodes with exact types, in the order in which it was seen."""
+    return _typed(record.servers, ServersSeen, by=None)
 
 
 def _typed(

@@ -21,6 +21,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from harness.analysis.facts import Facts
+from harness.analysis.homes import WatchedServers
 from harness.analysis.outages import slow_above, usual_latency
 from harness.analysis.record import ordered
 from harness.analysis.recoveries import began_ns, fault_at, recovery_of, worst
@@ -107,8 +108,10 @@ class SessionRow:
     starts: int
     """How often a server was asked for, whatever came of it."""
     duplicated_home: bool | None
-    """Whether two servers of this person ran at once, with one home. False: only one was ever asked for. None: another
-    one was, and whether the one before had ended by then is not recorded."""
+    """Whether two servers of this person ran at once, with one home (`homes`). None: no look at the nodes showed two,
+    but there was a gap between looks in the session's time, or none at all, and more than one server was asked for."""
+    duplicated_s: float | None
+    """For how long; None where it is not known whether at all."""
     first_work_ns: int | None
     """Completion of its first good work: from here on it is a live session."""
     last_seen_ns: int
@@ -140,7 +143,13 @@ def attribute(operations: pd.DataFrame) -> pd.DataFrame:
 
 
 def session_ledger(
-    operations: pd.DataFrame, acked: pd.DataFrame, facts: Facts, *, steady_state_s: float, read_back: bool
+    operations: pd.DataFrame,
+    acked: pd.DataFrame,
+    facts: Facts,
+    *,
+    watched: WatchedServers,
+    steady_state_s: float,
+    read_back: bool,
 ) -> tuple[SessionRow, ...]:
     """One row for each session that was started, by user. `operations` as from `attribute`; `steady_state_s` is how
     long the gate had seen everybody work when the window began."""
@@ -155,7 +164,7 @@ def session_ledger(
     saves = acked.groupby(["user", "session"], observed=True)["present"].agg(["size", "sum"])
     counts = {(str(user), str(session)): (size, there) for (user, session), size, there in saves.itertuples()}
     return tuple(
-        _row(table, low, high, counts.get((table.user[low], table.session[low]), (0, 0)), read_back=read_back)
+        _row(table, low, high, counts.get((table.user[low], table.session[low]), (0, 0)), watched, read_back=read_back)
         for low, high in table.slices()
     )
 
@@ -268,7 +277,9 @@ class _Table:
         yield from pairwise([0, *cuts.tolist(), len(user)])
 
 
-def _row(table: _Table, low: int, high: int, saves: tuple[int, int], *, read_back: bool) -> SessionRow:
+def _row(
+    table: _Table, low: int, high: int, saves: tuple[int, int], watched: WatchedServers, *, read_back: bool
+) -> SessionRow:
     rows = slice(low, high)
     good = low + np.flatnonzero(table.good_work[rows])
     disturbances = _disturbances(table, low, high, good)
@@ -279,6 +290,10 @@ def _row(table: _Table, low: int, high: int, saves: tuple[int, int], *, read_bac
     rungs = low + np.flatnonzero(table.rung_worked[rows])
     acknowledged, there = saves
     starts = int(table.start[rows].sum())
+    last_seen_ns = int(table.end[rows].max())
+    duplicated_home, duplicated_s = watched.duplicated(
+        table.user[low], int(table.send[rows].min()), last_seen_ns, starts=starts
+    )
     return SessionRow(
         session=table.session[low],
         user=table.user[low],
@@ -302,9 +317,10 @@ def _row(table: _Table, low: int, high: int, saves: tuple[int, int], *, read_bac
         saves_found=there if read_back else None,
         saves_lost=acknowledged - there if read_back else None,
         starts=starts,
-        duplicated_home=None if starts > 1 else False,
+        duplicated_home=duplicated_home,
+        duplicated_s=duplicated_s,
         first_work_ns=first_work_ns,
-        last_seen_ns=int(table.end[rows].max()),
+        last_seen_ns=last_seen_ns,
     )
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "RowType",
     "RowWriter",
     "SavedValue",
+    "ServersSeen",
     "columns",
     "split_checked",
     "values_of",
@@ -151,9 +152,36 @@ class BalancerView:
     """What its last check found (L7OK/200), or why there was no answer."""
 
 
-Row = TypeVar("Row", Operation, ProbeSample, DatabaseWrite, HubWrite, SavedValue, BalancerView)
+@dataclass(frozen=True)
+class ServersSeen:
+    """What one look at the processes of all nodes showed: one row for the look itself, and one for each person and node
+    of whom another number of servers was there than at the look before.
+
+    Times: engine host's monotonic nanoseconds; all rows of one look have the same.
+    """
+
+    send_ns: int
+    """When the look began."""
+    end_ns: int
+    """When it was over."""
+    node: str
+    """Empty in the row of the look itself."""
+    user: str
+    """Whose single-user servers; empty in the row of the look itself."""
+    servers: int
+    """How many run from this look on, on a node that is frozen too; in the row of the look itself those of everybody on
+    all nodes."""
+
+
+Row = TypeVar("Row", Operation, ProbeSample, DatabaseWrite, HubWrite, SavedValue, BalancerView, ServersSeen)
 RowType = (
-    type[Operation] | type[ProbeSample] | type[DatabaseWrite] | type[HubWrite] | type[SavedValue] | type[BalancerView]
+    type[Operation]
+    | type[ProbeSample]
+    | type[DatabaseWrite]
+    | type[HubWrite]
+    | type[SavedValue]
+    | type[BalancerView]
+    | type[ServersSeen]
 )
 
 

@@ -30,6 +30,7 @@ def render_html(measures: Measures) -> str:
         known_broken=words.known_broken(measures),
         carried=words.carried(measures),
         calibrated=words.calibrated(measures.run),
+        two_servers=words.two_servers(measures),
         sessions=worst_first[:SESSIONS_SHOWN],
         sessions_hidden=max(0, len(worst_first) - SESSIONS_SHOWN),
         versions=list(words.flatten(measures.run)),

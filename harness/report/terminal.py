@@ -196,6 +196,7 @@ def _people(measures: Measures, console: Console) -> None:
         console.print(Text(line))
     console.print(Text(f"people recovered: {words.people_recovered(measures)}"))
     console.print(Text(f"logged in again {measures.logged_in_again} of {len(measures.sessions)} sessions"))
+    console.print(Text(f"two servers at once: {words.two_servers(measures)}"))
     if carried := words.carried(measures):
         console.print(Text(carried))
 

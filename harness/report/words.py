@@ -34,6 +34,7 @@ __all__ = [
     "session_counts",
     "signed_ms",
     "title",
+    "two_servers",
     "unprotected",
     "write_rows",
 ]
@@ -106,6 +107,18 @@ def people_recovered(measures: Measures) -> str:
     """How many people came back how."""
     counts = measures.people_by_recovery.items()
     return ", ".join(f"{count} {recovered(recovery)}" for recovery, count in counts if count) or NOT_MEASURED
+
+
+def two_servers(measures: Measures) -> str:
+    """How many people had two servers at once, and the longest of it."""
+    found = measures.duplicated_homes
+    if found.people is None:
+        return NOT_MEASURED
+    who = {0: "nobody", 1: "1 person"}.get(found.people, f"{found.people} people")
+    # looks are a second apart, so there is nothing to say about less
+    longest_s = "" if found.longest_s is None else f", the longest {found.longest_s:.0f} s"
+    unknown = f"; not known of {found.people_unknown}" if found.people_unknown else ""
+    return f"{who}{longest_s}{unknown}"
 
 
 def carried(measures: Measures) -> str:
@@ -202,6 +215,8 @@ def _losses(measures: Measures) -> Iterator[str]:
             yield f"{count} of {total} sessions {what}"
     if measures.logged_in_again:
         yield f"{measures.logged_in_again} of {total} people had to log in again"
+    if measures.duplicated_homes.people:
+        yield f"two servers at once, on one home: {two_servers(measures)}"
     for store in measures.writes.stores:
         if store.lost:
             yield f"{store.lost} acknowledged writes lost {store.store.where}"

@@ -26,6 +26,7 @@ from harness.core.rows import (
     ProbeSample,
     RowType,
     SavedValue,
+    ServersSeen,
     columns,
     split_checked,
     values_of,
@@ -45,7 +46,10 @@ _ROW_TYPES: Mapping[str, RowType] = {
     "hub_writes": HubWrite,
     "saved": SavedValue,
     "balancer": BalancerView,
+    "servers": ServersSeen,
 }
+#: Runs of earlier versions have none, and their history says so: nothing is known of what they would tell.
+_LATER_ROWS = frozenset({"hub_writes", "servers"})
 
 
 class RunFolder:
@@ -98,12 +102,13 @@ class RunFolder:
         self._write_json("run.json", facts)
 
     def write_rows(self, name: str, data: bytes) -> tuple[int, str]:
-        """Check the rows that the client sent and keep them as Parquet; returns their number and the file's SHA-256.
+        """Check the rows that client or agent wrote and keep them as Parquet; returns their number and the file's
+        SHA-256.
 
         Raises `RecordError` if any is missing.
         """
         row_type = _ROW_TYPES[name]
-        body, stated = split_checked(data, row_type, f"{name} from the client")
+        body, stated = split_checked(data, row_type, f"{name}.csv")
         frame = pd.read_csv(BytesIO(body), dtype=_dtypes(row_type), keep_default_na=False)
         if len(frame) != stated or not (frame["seq"].to_numpy() == range(stated)).all():
             raise RecordError(f"{name}: {len(frame)} rows arrived in order where {stated} were written")
@@ -135,7 +140,10 @@ class RunFolder:
         self._refuse_mixed(history, topology, experiment, run)
         digests = {event.data["name"]: event.data["sha256"] for event in history.of(EventKind.ROWS)}
         span = span_of(history)
-        frames = {name: self._read_rows(name, digests.get(name), span, may_miss=cut_short) for name in _ROW_TYPES}
+        may_miss = {name for name in _ROW_TYPES if cut_short or (name in _LATER_ROWS and name not in digests)}
+        frames = {
+            name: self._read_rows(name, digests.get(name), span, may_miss=name in may_miss) for name in _ROW_TYPES
+        }
         return RunRecord(topology=topology, experiment=experiment, history=history, run=run, **frames)
 
     def analyse(self) -> Measures:

@@ -22,6 +22,7 @@ from harness.run.interrupts import Interrupts
 from harness.run.plan import Act, lasts_s, time_line
 from harness.run.recorded import enter_phase, record_error, take_step
 from harness.run.recorder import collect_containers, collect_rows, read_back
+from harness.run.servers_watch import begin_servers_watch, end_servers_watch
 from harness.run.stage import CLIENT, Stage
 from harness.run.steady import not_steady
 from harness.run.synchronise import measure_offset
@@ -164,6 +165,7 @@ class Orchestrator:
 
         with self._interrupts.allowed():
             self._stage.start(on_ready)
+        begin_servers_watch(deployment, self._stage.specs)
         load = self._experiment.load
         self._stage.start_load(
             users=load.users,
@@ -339,6 +341,7 @@ class Orchestrator:
         # people whose sessions stay would be in the way of the next experiment's
         stopped = self._stage.client.call("stop", timeout_s=_STOP_TIMEOUT_S, end_sessions=self._keep_stage)
         facts["probe_scheduler"] = stopped["probe_scheduler"]
+        end_servers_watch(deployment, self._folder, self._history)
         collect_rows(deployment, CLIENT, stopped, self._folder, self._history)
         where = (deployment, self._topology, self._folder, self._history)
         read_back(*where, clock=self._clock, prefix=self._stage.prefix)

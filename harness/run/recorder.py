@@ -31,19 +31,19 @@ _POLL_S = 0.5
 
 def collect_rows(
     deployment: Deployment,
-    client: str,
+    writer: str,
     stopped: Mapping[str, Any],
     folder: RunFolder,
     history: HistoryWriter,
     *,
     names: Sequence[str] = _ROW_FILES,
 ) -> None:
-    """Copy the row files out of the client. Raises `RecordError` if a row is missing."""
+    """Copy the row files out of the container that wrote them. Raises `RecordError` if a row is missing."""
     for name in names:
         stated = stopped[name]
-        arrived, digest = folder.write_rows(name, deployment.read_file(client, stated["path"]))
+        arrived, digest = folder.write_rows(name, deployment.read_file(writer, stated["path"]))
         if arrived != stated["rows"]:
-            raise RecordError(f"{name}: the client wrote {stated['rows']} rows, {arrived} arrived")
+            raise RecordError(f"{name}: the {writer} wrote {stated['rows']} rows, {arrived} arrived")
         history.append(EventKind.ROWS, {"name": name, "rows": arrived, "sha256": digest})
 
 

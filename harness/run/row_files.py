@@ -19,7 +19,16 @@ import pyarrow.parquet as pq
 
 from harness.core.clock import to_ns, to_s
 from harness.core.history import EventKind, History
-from harness.core.rows import BalancerView, DatabaseWrite, HubWrite, Operation, ProbeSample, RowType, columns
+from harness.core.rows import (
+    BalancerView,
+    DatabaseWrite,
+    HubWrite,
+    Operation,
+    ProbeSample,
+    RowType,
+    ServersSeen,
+    columns,
+)
 from harness.errors import RecordError
 
 __all__ = ["Span", "check_rows", "read_rows", "span_of"]
@@ -28,12 +37,14 @@ Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
 #: Who does one thing after the other: a row of theirs is sent when the one before it has ended. A balancer's answer is
-#: a row for each server, so for them it is when the one before it was sent. Probes wait for nobody.
+#: a row for each server, so for them it is when the one before it was sent; so is a look at the nodes. Probes wait for
+#: nobody.
 _ONE_AFTER_THE_OTHER: Mapping[RowType, tuple[str, str]] = {
     Operation: ("user", "end_ns"),
     DatabaseWrite: ("writer", "end_ns"),
     HubWrite: ("writer", "end_ns"),
     BalancerView: ("balancer", "send_ns"),
+    ServersSeen: ("node", "send_ns"),
 }
 #: Client, agent and harness read one kernel's clock; from a remote engine the offset is known to within a round trip.
 _CLOCKS_AGREE_WITHIN_S = 0.5
@@ -95,7 +106,7 @@ def check_rows(path: Path, row_type: RowType, frame: pd.DataFrame, span: Span) -
         before, after = order[:-1], order[1:]
         bad = np.zeros(len(frame), dtype=bool)
         bad[after[(codes[after] == codes[before]) & (send[after] < free_ns[before])]] = True
-        _refuse(path, bad, lambda row: f"{frame[who].iloc[row]} sent it before their last one had ended")
+        _refuse(path, bad, lambda row: f"{frame[who].iloc[row] or 'somebody'} sent it before their last one had ended")
 
 
 def _column(path: Path, file: pq.ParquetFile, name: str, *, whole: bool) -> Any:

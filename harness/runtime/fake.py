@@ -21,6 +21,7 @@ from harness.faults.lifecycle import Lifecycle
 from harness.runtime.base import ExecResult, Progress
 from harness.runtime.fake_client import FakeClient
 from harness.runtime.fake_platform import Behaviour, FakePlatform
+from harness.runtime.fake_servers import FakeServersWatch
 
 __all__ = ["Behaviour", "FakeDeployment", "FakeRuntime"]
 
@@ -50,9 +51,10 @@ class FakeRuntime:
 
 
 class _Agent:
-    def __init__(self, lifecycle: Lifecycle, clock: FakeClock) -> None:
+    def __init__(self, lifecycle: Lifecycle, clock: FakeClock, servers: FakeServersWatch) -> None:
         self._lifecycle = lifecycle
         self._clock = clock
+        self._servers = servers
 
     def call(self, op: str, *, timeout_s: float = 10.0, **args: Any) -> Mapping[str, Any]:  # noqa: ARG002 - the protocol's
         if op == "ping":
@@ -61,6 +63,10 @@ class _Agent:
             return self._lifecycle.step(**args)
         if op == "undo_all":
             return {"undone": self._lifecycle.undo_all()}
+        if op == "watch_servers":
+            return self._servers.begin(**args)
+        if op == "end_servers_watch":
+            return self._servers.end()
         raise PeerError(f"unknown request {op!r}")
 
 
@@ -75,10 +81,12 @@ class FakeDeployment:
         self._folder = Path(tempfile.mkdtemp(prefix="chaos-fake-"))
         self.platform = FakePlatform(clock, topology, behaviour, run_id)
         journal = Journal(self._folder / "journal.jsonl")
-        self.agent = _Agent(
-            Lifecycle(self.platform.host, journal, behaviour.faults, run_id=run_id, pause=clock.sleep), clock
-        )
         self._client = FakeClient(self.platform, behaviour, self._folder, [])
+        self.agent = _Agent(
+            Lifecycle(self.platform.host, journal, behaviour.faults, run_id=run_id, pause=clock.sleep),
+            clock,
+            FakeServersWatch(self.platform, lambda: self._client, self._folder),
+        )
         self._specs: Mapping[str, ContainerSpec] = {}
         self.removed = False
 

@@ -58,6 +58,14 @@ class FakeClient:
             return False
         return self._platform.active_at(t_ns) != "" and t_ns >= since_ns + to_ns(pause_s)
 
+    def working_at(self, t_ns: int) -> list[str]:
+        """Who has a session that works."""
+        came = [index for index, came_ns in enumerate(self._arrivals_ns) if came_ns <= t_ns and self._carried(index)]
+        return [self._name(index) for index in came] if self._working(t_ns) else []
+
+    def _name(self, index: int) -> str:
+        return f"{self._plan['prefix']}user{index}"
+
     def _carried(self, index: int) -> bool:
         """Whether the platform has room for the person who came as the `index`-th."""
         return self._behaviour.carries is None or index < self._behaviour.carries
@@ -139,7 +147,7 @@ class FakeClient:
 
     def _operations_of(self, index: int, came_ns: int, end_ns: int) -> list[Operation]:
         plan, platform = self._plan, self._platform
-        user, beat_ns = f"{plan['prefix']}user{index}", to_ns(plan["beat_s"])
+        user, beat_ns = self._name(index), to_ns(plan["beat_s"])
         due_ns = came_ns + random.Random(plan["seed"] + index).randrange(beat_ns)  # noqa: S311 - a phase
         rows, counter, saves, beat = list[Operation](), 0, 0, 0
         node, session_began_ns = platform.active_at(due_ns), platform.serving_since(due_ns)

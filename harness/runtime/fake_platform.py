@@ -72,6 +72,8 @@ class FakePlatform:
         self._serving: set[str] = set()
         self._well: dict[str, list[tuple[int, bool]]] = {}
         """Since when anything, or nothing, is wrong with each machine."""
+        self._lives: dict[str, list[tuple[int, int]]] = {}
+        """The process that each machine was at what time; 0 while it was off."""
         self._changes_ns: list[int] = []
         self._active: list[str] = []
         self.database = FakeDatabase()
@@ -82,7 +84,7 @@ class FakePlatform:
     def boot(self, name: str, role: str = "") -> None:
         """A machine starts."""
         self._names.append(name)
-        self._well[name] = []
+        self._well[name], self._lives[name] = [], []
         if role == Role.DATABASE:
             self.database.add(name)
         self.host.machines.look(name)
@@ -97,6 +99,7 @@ class FakePlatform:
             return
         serves = not any(where == name for _, where in self.host.paper.wrong)
         self._well[name].append((self.clock.now_ns(), serves))
+        self._lives[name].append((self.clock.now_ns(), self.host.machines.look(name).pid))
         if serves == (name in self._serving):
             return
         self.database.changed(name, self.clock.now_ns(), serves=serves)
@@ -151,6 +154,15 @@ class FakePlatform:
     def well_at(self, name: str, t_ns: int) -> bool:
         """Whether nothing was wrong with a machine at that moment."""
         return next((well for since_ns, well in reversed(self._well[name]) if since_ns <= t_ns), False)
+
+    def life_at(self, name: str, t_ns: int) -> int:
+        """Which life of a machine that moment was in; 0 while it was off."""
+        return next((life for since_ns, life in reversed(self._lives[name]) if since_ns <= t_ns), 0)
+
+    def fenced_at(self, name: str, t_ns: int) -> bool:
+        """Whether a machine that does not serve knows by then that another one does, and has ended people's servers:
+        nothing is wrong with it, and a lease says who serves."""
+        return self._topology.workbench.mode == "active-passive" and self.well_at(name, t_ns)
 
     def active_at(self, t_ns: int) -> str:
         """The node that serves at that moment, or nothing."""

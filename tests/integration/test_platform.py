@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,26 +17,34 @@ from harness.load.balancer_watch import read_statistics
 from harness.runtime.docker import DockerDeployment, DockerRuntime
 from harness.spec.loader import load_topology
 from tests.conftest import ROOT, eventually
-from tests.integration.rig import break_it, deployed, mend_it, without_people
+from tests.integration.browsers import Browser
+from tests.integration.rig import break_it, deployed, mend_it, new_context, without_people
 
 TOPOLOGY = load_topology(ROOT / "topologies/active-passive.yaml")
 NODES = ("workbench-0", "workbench-1")
 
 
 @pytest.fixture(scope="module")
-def platform(runtime: DockerRuntime, engine: docker.DockerClient) -> Iterator[DockerDeployment]:
-    with deployed(runtime, engine, TOPOLOGY.name, with_posix_checks) as deployment:
+def context() -> NodeContext:
+    """Completed by the deployment."""
+    return new_context()
+
+
+@pytest.fixture(scope="module")
+def platform(runtime: DockerRuntime, engine: docker.DockerClient, context: NodeContext) -> Iterator[DockerDeployment]:
+    with deployed(runtime, engine, TOPOLOGY.name, prepared, context) as deployment:
         yield deployment
 
 
-def with_posix_checks(context: NodeContext) -> list[ContainerSpec]:
-    """The first node has the program that checks its homes."""
+def prepared(context: NodeContext) -> list[ContainerSpec]:
+    """The first node has the program that checks its homes, and the other one starts sessions in the other way."""
     folder = Path(__file__).parent / "posix_checks"
     program = {f"/srv/{folder.name}/{path.name}": path.read_text() for path in folder.glob("*.py")}
-    return [
-        replace(spec, files={**spec.files, **program}) if spec.name == NODES[0] else spec
-        for spec in without_people(TOPOLOGY)(context)
-    ]
+    specs = {spec.name: spec for spec in without_people(TOPOLOGY)(context)}
+    first, second = (specs[name] for name in NODES)
+    specs[first.name] = replace(first, files={**first.files, **program})
+    specs[second.name] = replace(second, environment={**second.environment, "SESSION_START": "cold"})
+    return list(specs.values())
 
 
 def active(platform: DockerDeployment) -> list[str]:
@@ -154,3 +163,48 @@ def test_a_holder_that_only_lost_its_way_to_the_database_makes_room(platform: Do
         mend_it(platform)
     eventually(lambda: platform.execute(holder, ["/usr/local/bin/ready"]).exit_code == 0, f"{holder} stands by")
     assert active(platform) == [heir]
+
+
+def servers_seen(platform: DockerDeployment) -> Counter[tuple[str, str]]:
+    """By node and person, what the first look of a watch shows."""
+    platform.agent.call("watch_servers", nodes=list(NODES))
+    stated = platform.agent.call("end_servers_watch")
+    assert stated["failed"] == 0, stated["why"]
+    rows = platform.read_file("agent", stated["servers"]["path"]).decode().splitlines()[1:-1]
+    changes = [fields for fields in (row.split(",") for row in rows) if fields[3]]
+    return Counter({(node, user): int(servers) for _, _, _, node, user, servers in changes})
+
+
+def servers_listed(platform: DockerDeployment) -> list[int]:
+    """How many servers each node itself lists; brackets, so that what looks for them does not find itself."""
+    words = ["pgrep", "-cf", r"^(\S*python\S* )?\S*[j]upyterhub-singleuser"]
+    return [int(platform.execute(node, words).output) for node in NODES]
+
+
+def test_a_person_who_came_back_elsewhere_has_two_servers_until_the_old_node_is_fenced(
+    platform: DockerDeployment, context: NodeContext
+) -> None:
+    """Whose servers run is seen also on a node that nobody reaches, and on one that is frozen."""
+    (holder,) = active(platform)
+    (heir,) = set(NODES) - {holder}
+    ann = Browser(platform, "load-balancer", "ann")
+    ann.start_session(context.secrets["USER_PASSWORD"])
+    assert servers_seen(platform) == {(holder, "ann"): 1}
+    break_it(platform, "isolate", holder)
+    try:
+        eventually(lambda: platform.execute(heir, ACTIVE_PROBE).exit_code == 0, f"{heir} takes over", limit_s=20)
+        assert servers_seen(platform) == {(holder, "ann"): 1}, "behind the cut it lives on"
+        eventually(lambda: ann.ask()[0][1] == heir, f"the balancer knows {heir}")
+        ann.start_session(context.secrets["USER_PASSWORD"])
+        assert servers_seen(platform) == {(holder, "ann"): 1, (heir, "ann"): 1}
+        assert servers_listed(platform) == [1, 1]
+    finally:
+        mend_it(platform)
+    eventually(lambda: servers_seen(platform) == {(heir, "ann"): 1}, f"{holder} is fenced")
+    assert servers_listed(platform) == [int(node == heir) for node in NODES]
+    break_it(platform, "pause", heir)
+    try:
+        platform.agent.call("watch_servers", nodes=[heir])
+        assert platform.agent.call("end_servers_watch")["servers"]["rows"] == 2, "frozen, and there"
+    finally:
+        mend_it(platform)

@@ -24,6 +24,7 @@ from harness.core.rows import (
     Operation,
     ProbeSample,
     SavedValue,
+    ServersSeen,
     columns,
 )
 from harness.core.topology import Promise, Topology
@@ -71,6 +72,10 @@ def hub_writes_frame(rows: Sequence[HubWrite] = ()) -> pd.DataFrame:
 
 def balancer_frame(rows: Sequence[BalancerView] = ()) -> pd.DataFrame:
     return _frame(rows, BalancerView)
+
+
+def servers_frame(rows: Sequence[ServersSeen] = ()) -> pd.DataFrame:
+    return _frame(rows, ServersSeen)
 
 
 def op(send: float, end: float | None = None, **changes: Any) -> Operation:
@@ -222,6 +227,7 @@ def record(
     writes: Sequence[DatabaseWrite] = NUMBERS,
     tokens: Sequence[HubWrite] | None = None,
     balancer: Sequence[BalancerView] = (),
+    servers: Sequence[ServersSeen] = (),
     events: History | None = None,
     promise: Promise | None = PROMISE,
     **changes: Any,
@@ -244,6 +250,7 @@ def record(
         hub_writes=hub_writes_frame(tokens),
         saved=saved_frame(saved),
         balancer=balancer_frame(balancer),
+        servers=servers_frame(servers),
         run={"versions": {"harness": "0.1.0", "docker": "27"}, "seed": 7},
     )
 
@@ -278,6 +285,17 @@ def views(
             word = [word for since, word in words if since <= t]
             if word:
                 rows.append(BalancerView(*common_part, "workbench", server, word[-1], "L7OK/200"))
+    return rows
+
+
+def looks(*shown: tuple[float, str, str, int], first: float = -21, until: float = 41) -> list[ServersSeen]:
+    """A look each second; each change in `shown`: the second, the person, the node, and how many servers there are."""
+    rows, now = [], dict[tuple[str, str], int]()
+    for t in range(round(first), round(until)):
+        changed = [(node, user, servers) for at, user, node, servers in shown if at == t]
+        now |= {(node, user): servers for node, user, servers in changed}
+        looked = [("", "", sum(now.values())), *sorted(changed)]
+        rows += [ServersSeen(ns(t), ns(t + 0.004), node, user, servers) for node, user, servers in looked]
     return rows
 
 

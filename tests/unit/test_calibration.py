@@ -184,7 +184,7 @@ def test_an_interruption_keeps_what_was_measured(calibrated: Calibrate) -> None:
 @pytest.mark.parametrize(
     ("behaviour", "words"),
     [
-        (Behaviour(lose_row=True), "RecordError: probes from the client"),
+        (Behaviour(lose_row=True), "RecordError: probes.csv: the rows do not match"),
         (Behaviour(witness_deaf=True), "RunError: the rig did not hear within 3 s that packets were lost"),
     ],
     ids=["a lost row", "no packet was lost"],

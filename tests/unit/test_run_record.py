@@ -35,6 +35,7 @@ def test_every_artefact_of_the_design_is_written_and_analysis_alone_rebuilds_it(
         "database_writes.parquet",
         "hub_writes.parquet",
         "balancer.parquet",
+        "servers.parquet",
         "saved.parquet",
         "harness.log",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,19 +15,28 @@ import pytest
 from harness.analysis import RunRecord, analyse
 from harness.core.clock import FakeClock, to_ns
 from harness.core.history import Event, EventKind, HistoryWriter, read_history
+from harness.core.words import Store
 from harness.errors import RecordError
 from harness.run.artifacts import RunFolder
-from tests.unit.analysis_runs import NUMBERS, TOKENS, experiment, ns, topology, twelve_users, views
+from tests.unit.analysis_runs import NUMBERS, TOKENS, experiment, looks, ns, topology, twelve_users, views
 
 Frames = dict[str, pd.DataFrame]
 Damage = Callable[[Frames], Any]
+WATCHED = looks((-14, "u00", "workbench-0", 1), first=-20)
 OPENED = {"schema": 1, "run_id": "abc123", "topology": "active-passive", "experiment": "node-kill"}
 
 
-def whole(tmp_path: Path, damage: Damage = lambda _: None, run: RunRecord | None = None) -> RunFolder:
+def watched_users() -> RunRecord:
+    """A run that has rows of every kind."""
+    return twelve_users(users=2, balancer=views({"workbench-0": [(-5, "UP")]}), servers=WATCHED)
+
+
+def whole(
+    tmp_path: Path, damage: Damage = lambda _: None, run: RunRecord | None = None, *, absent: Sequence[str] = ()
+) -> RunFolder:
     """A folder as a run leaves it; `damage` may change the rows before they are written, so that digests match."""
-    run = run or twelve_users(users=2, balancer=views({"workbench-0": [(-5, "UP")]}))
-    names = ("operations", "probes", "database_writes", "hub_writes", "saved", "balancer")
+    run = run or watched_users()
+    names = ("operations", "probes", "database_writes", "hub_writes", "saved", "balancer", "servers")
     frames: Frames = {name: getattr(run, name).copy() for name in names}
     # people write rows as they end; probes and numbers are made in order
     frames["operations"] = (
@@ -41,6 +50,8 @@ def whole(tmp_path: Path, damage: Damage = lambda _: None, run: RunRecord | None
                 data = OPENED if event.kind is EventKind.OPENED else event.data
                 history.append(event.kind, data, t_ns=event.t_ns)
         for name, frame in frames.items():
+            if name in absent:
+                continue
             path = folder.path / f"{name}.parquet"
             frame.to_parquet(path, index=False)
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -64,7 +75,7 @@ def change(name: str, row: int, **values: Any) -> Damage:
 
 
 def test_what_is_whole_is_analysed_as_it_was_recorded(tmp_path: Path) -> None:
-    run = twelve_users(users=2, balancer=views({"workbench-0": [(-5, "UP")]}))
+    run = watched_users()
     loaded, expected = analyse(whole(tmp_path, run=run).load()), analyse(run)
     assert loaded.to_json_dict() | {"run": {}} == expected.to_json_dict() | {"run": {}}
     assert (loaded.sessions, loaded.outages, loaded.writes) == (expected.sessions, expected.outages, expected.writes)
@@ -97,6 +108,7 @@ def test_the_table_of_sessions_has_a_row_for_each_that_was_started(tmp_path: Pat
             "hub_writes.parquet: row 4: writer-0 sent it before their",
         ),
         (change("balancer", 2, send_ns=ns(-5)), r"balancer.parquet: row 2: lb sent it before their last one"),
+        (change("servers", 8, send_ns=ns(-15)), r"servers.parquet: row 8: somebody sent it before their last one"),
         (
             change("operations", 9, seq=11),
             "operations.parquet: row 9: it is number 11: rows are missing or out of order",
@@ -132,6 +144,17 @@ def test_a_person_of_two_runs_does_two_things_at_once(tmp_path: Path) -> None:
         frames["operations"] = both.assign(seq=range(len(both)))
 
     assert "operations.parquet: row 1: u0" in refusal(whole(tmp_path, mix))
+
+
+def test_of_a_run_that_looked_at_no_node_the_rest_is_known(tmp_path: Path) -> None:
+    """Results of before anybody looked whose servers run where, and had a hub write."""
+    expected = analyse(twelve_users(users=2)).sessions
+    found = analyse(whole(tmp_path, absent=["servers", "hub_writes"]).load())
+    assert found.sessions == expected
+    assert found.writes.of(Store.HUB) is None
+    assert analyse(whole(tmp_path / "with").load()).writes.of(Store.HUB) is not None
+    for name in ("balancer", "saved"):
+        assert f"{name}.parquet: these rows are missing" in refusal(whole(tmp_path / name, absent=[name]))
 
 
 def test_rows_of_an_older_version_are_refused(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from harness.core.conversation import Handler, serve
 from harness.errors import PeerError
 from harness.faults.agent.engine_api import EngineApi
 from harness.faults.agent.host import RealHost
+from harness.faults.agent.servers import ServersWatch
 from harness.faults.agent.strays import strays
 from harness.faults.agent.sweep import remove_self, sweep
 from harness.faults.journal import Journal
@@ -73,6 +74,7 @@ def main() -> None:
     journal = Journal(JOURNAL)
     host = RealHost(run_id, engine)
     lifecycle = Lifecycle(host, journal, FAULTS, run_id=run_id)
+    servers = ServersWatch(host, JOURNAL.parent)
 
     def undo_all() -> list[str]:
         # disks first: nothing that waits for one can be undone
@@ -90,6 +92,8 @@ def main() -> None:
         "undo_all": lambda: {"undone": undo_all()},
         "clean": clean,
         "make_volume": host.volumes.make,
+        "watch_servers": servers.begin,
+        "end_servers_watch": servers.end,
         "strays": lambda pool, heal: {"strays": strays(engine, pool, heal=heal)},
     }
 
