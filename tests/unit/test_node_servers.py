@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -10,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import harness
 from harness.core.clock import to_s
 from harness.core.rows import ServersSeen, split_checked
 from harness.errors import PeerError
@@ -19,6 +23,7 @@ from harness.faults.host import GuardError
 from harness.faults.rehearsal import RehearsalHost
 from tests.conftest import eventually
 
+IMAGE = Path(harness.__file__).parent / "images" / "workbench"
 NODES = ("workbench-0", "workbench-1")
 SINGLE_USER = "/opt/workbench/bin/jupyterhub-singleuser"
 #: As a fresh interpreter has it, and as a forked child writes it: one text, and a block that does not end with NUL.
@@ -158,6 +163,42 @@ def test_a_container_without_namespaces_of_its_own_is_refused(kernel: Kernel, ho
     host.machines.own_namespaces = False
     with pytest.raises(GuardError, match="workbench-0 shares the host's network or PID namespace: refused"):
         NodeServers(host, NODES, kernel.proc)
+
+
+#: What a forked child does before it is a server (`session_forker.child`).
+_FORKED = """
+import os
+import sys
+from session_forker.processes import rewrite
+os.environ["JUPYTERHUB_SERVICE_PREFIX"] = "/user/ann/"
+rewrite(["/opt/workbench/bin/jupyterhub-singleuser", "--port=1"], os.environ, first="JUPYTERHUB_SERVICE_PREFIX")
+print("is a server", flush=True)
+sys.stdin.read()
+"""
+_EXECUTED = "print('is a server', flush=True)\ninput()\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a Workbench node is a Linux container")
+@pytest.mark.parametrize("how", ["cold", "prewarmed"])
+def test_a_real_process_is_taken_for_what_it_is(kernel: Kernel, host: RehearsalHost, tmp_path: Path, how: str) -> None:
+    program = tmp_path / "jupyterhub-singleuser"
+    program.write_text(_EXECUTED)
+    argv = [sys.executable, str(program)] if how == "cold" else [sys.executable, "-c", _FORKED, " " * 512]
+    prefix = "/user/ann/" if how == "cold" else "(warm parent)"
+    environment = {"JUPYTERHUB_SERVICE_PREFIX": prefix, "ROOM": "-" * 4096}
+    with subprocess.Popen(argv, env=environment, cwd=IMAGE, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"is a server\n"
+            (kernel.group("workbench-0") / "cgroup.procs").write_text(f"{process.pid}\n")
+            look = NodeServers(host, NODES).look
+            assert look() == {("workbench-0", "ann"): 1}
+            process.send_signal(signal.SIGSTOP)
+            assert look() == {("workbench-0", "ann"): 1}, "frozen, and there"
+        finally:
+            process.kill()
+        eventually(lambda: look() == {}, "a zombie is none")
+    assert look() == {}
 
 
 # -- the watch ---------------------------------------------------------------------------------------------------------
