@@ -18,7 +18,7 @@ _PATH: Final = "/srv/hub/jupyterhub.sqlite"
 _FILE: Final = f"sqlite:///{_PATH}"
 # Where no hub ever ran there is no file or no table, which is fine. Nothing is changed (`query_only`), but for what a
 # hub that died in the middle of a write left half done: whoever opens the file next takes that back, for which it must
-# be open for writing.
+# be open for writing. With `mode=ro` that file can't be read at all.
 _READ_FILE: Final = f"""\
 import contextlib, os, re, sqlite3
 if os.path.exists("{_PATH}"):

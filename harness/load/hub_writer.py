@@ -30,7 +30,8 @@ from harness.load.pacing import Grid
 __all__ = ["WRITE_DEADLINE_S", "WRITE_PERIOD_S", "HubWriter", "HubWriters"]
 
 #: Once a second to each hub, also while it fails: an instrument must not be the load, and a hub is one thread for
-#: everybody's log-ins and starts.
+#: everybody's log-ins and starts. Measured: making a token and finding it again takes JupyterHub 6.1.1 2.1 ms of
+#: processor, with SQLite and without the web request around it. The log-in probes take 60 ms a second.
 WRITE_PERIOD_S = 1.0
 #: Apart from the phases of the probes, for the same reason as theirs.
 _PHASE_S = 0.2

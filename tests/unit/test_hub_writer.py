@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -297,6 +298,22 @@ def test_a_nodes_file_gives_the_notes_of_the_writers_in_their_order(tmp_path: Pa
     assert (answer.returncode, answer.stderr) == (0, "")
     assert answer.stdout.splitlines() == ["writer-0,1", "x2-writer-1,2", "writer-0,1"]
     assert path.read_bytes() == before
+
+
+def test_what_a_hub_that_was_killed_left_half_done_is_not_there(tmp_path: Path) -> None:
+    path = hubs_file(tmp_path / "hub.sqlite", ["writer-0/1", "writer-0/2"])
+    # so many rows with so small a cache that some are in the file before the end of the transaction
+    killed = (
+        f"import os, signal, sqlite3; database = sqlite3.connect({str(path)!r}); "
+        "database.execute('pragma cache_size=1'); "
+        "database.executemany('insert into api_tokens (note) values (?)', [('writer-0/3',)] * 20_000); "
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", killed], check=False).returncode == -signal.SIGKILL
+    assert path.with_name("hub.sqlite-journal").stat().st_size
+    answer = read_file(path)
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert answer.stdout.splitlines() == ["writer-0,1", "writer-0,2"]
 
 
 def test_where_no_hub_ever_wrote_there_is_nothing_and_nothing_is_made(tmp_path: Path) -> None:
