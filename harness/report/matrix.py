@@ -29,6 +29,8 @@ _STYLES = {
     Standing.ERROR: "bold magenta",
     Standing.NOT_APPLICABLE: "dim",
 }
+#: Where the platform refuses people before anything is broken; nothing is injected then.
+_WITHOUT_FAULT = "not everybody could work, without any fault"
 #: A column of the second table needs this much; more experiments than fit beside each other get a table below.
 _COLUMN = 24
 
@@ -61,6 +63,8 @@ def measured(cell: Cell) -> str:
     """The same as `promised`, as it came out."""
     if not cell.measures or not cell.proves:
         return cell.why_not or "nothing was proved"
+    if cell.measures.without_fault is not None:
+        return _WITHOUT_FAULT
     how = words.recovered(cell.measures.worst_recovery)
     return f"{how}, {_length(cell.measures)}, {_people(cell.measures)}"
 
@@ -70,6 +74,8 @@ def few_words(cell: Cell) -> str:
     if cell.standing in (Standing.NOT_APPLICABLE, Standing.NO_PROOF, Standing.ERROR):
         return "not run" if cell.measures is None and cell.applicable else cell.standing.value
     assert cell.measures is not None, "what is proved was measured"
+    if cell.measures.without_fault is not None:
+        return _WITHOUT_FAULT
     # where no capability was away, people may have been
     who = "" if longest_outage(cell.measures) else ", people"
     repaired = f"{who} until repaired" if cell.measures.worst_recovery is Recovery.BY_REPAIR else ""

@@ -15,6 +15,7 @@ import pytest
 from rich.console import Console
 
 from harness.analysis import Measures, analyse
+from harness.analysis.gate import WithoutFault
 from harness.analysis.standing import Cell, Standing, exit_code, standing
 from harness.core.clock import FakeClock
 from harness.core.verdict import Check, Outcome, Verdict
@@ -329,6 +330,11 @@ def test_a_cell_in_words(passed: Measures) -> None:
     assert few_words(cell_of(replace(passed, capabilities=(), sessions=repaired))).startswith(
         "no outage, people until repaired, 12"
     )
+    refused = WithoutFault(
+        users=12, working=3, waited_s=60, capability="work", refused=60, probes=120, most_often="Refused: 403"
+    )
+    never = cell_of(replace(passed, without_fault=refused))
+    assert measured(never) == few_words(never) == "not everybody could work, without any fault"
     aside = cell_of(None, why_not="not applicable: no GPU", applicable=False)
     assert (measured(aside), few_words(aside)) == ("not applicable: no GPU", "not applicable")
     assert few_words(cell_of(None, why_not="not run: interrupted before its turn")) == "not run"
