@@ -94,7 +94,7 @@ def test_two_runs_at_once_keep_the_promise_and_do_not_disturb_each_other(
         assert measures["worst_recovery"] == "by_design"
         assert measures["writes"]["acknowledged"] > 20
         assert measures["writes"]["lost"] == 0
-        assert [store["store"] for store in measures["writes"]["stores"]] == ["home", "database"]
+        assert [store["store"] for store in measures["writes"]["stores"]] == ["home", "database", "hub"]
         outages = pd.read_csv(run.folder / "outages.csv")
         assert set(outages["capability"]) >= {"log_in", "work", "save", "reconnect"}
         steps = [e.data["step"] for e in read_history(run.folder / "history.jsonl").of(EventKind.FAULT)]

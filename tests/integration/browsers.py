@@ -46,13 +46,17 @@ class Browser:
         return {field[5]: field[6] for field in fields if len(field) == 7}
 
     def start_session(self, password: str) -> None:
-        """Log in, ask for a server and go in, by the forms and redirects of the pages."""
+        """Log in, and `go_in`."""
         self.ask()
         form = {"_xsrf": self.cookies()["_xsrf"], "username": self.name, "password": password}
         fields = [word for key, value in form.items() for word in ("--data-urlencode", f"{key}={value}")]
         page = f"http://127.0.0.1{LOG_IN_PATH}"
         said = self._curl("-o", "/dev/null", "-w", "%{http_code}", "-e", page, *fields, page)
         assert said == "302", f"the log-in answers {said}"
+        self.go_in()
+
+    def go_in(self) -> None:
+        """Ask for a server and go in, by the redirects of the pages, as somebody who is logged in."""
         self._curl("-L", "-o", "/dev/null", "http://127.0.0.1/hub/spawn")
         # to be let in the browser is sent to the hub and back; pages of /api/ only refuse
         door = f"/user/{self.name}/view/x"

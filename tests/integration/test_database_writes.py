@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import docker
-import pandas as pd
 import pytest
 
 from harness.analysis.writes import acknowledged_numbers, acknowledged_tokens
@@ -18,10 +17,11 @@ from harness.components.registry import database_readback, hub_readbacks, plan
 from harness.core.clock import MonotonicClock
 from harness.core.history import EventKind, HistoryWriter
 from harness.core.products import Workbench
-from harness.core.rows import DatabaseWrite, split_checked
+from harness.core.rows import DatabaseWrite, HubWrite, SavedValue, split_checked
 from harness.core.topology import Topology
 from harness.run.artifacts import RunFolder
 from harness.run.recorder import collect_rows, read_back
+from harness.run.row_files import read_rows
 from harness.runtime.docker import DockerDeployment, DockerRuntime
 from harness.spec.loader import load_topology
 from tests.conftest import ROOT, eventually
@@ -168,10 +168,8 @@ def test_what_was_removed_from_a_database_is_found_lost(
             folder = RunFolder(tmp_path)
             collect_rows(deployment, "client", stopped, folder, history)
             read_back(deployment, topology, folder, history, clock=clock, prefix="x2-")
-    numbers, tokens, saved = (
-        pd.read_parquet(tmp_path / f"{name}.parquet").astype({"user" if name == "saved" else "writer": "category"})
-        for name in ("database_writes", "hub_writes", "saved")
-    )
+    row_types = {"database_writes": DatabaseWrite, "hub_writes": HubWrite, "saved": SavedValue}
+    numbers, tokens, saved = (read_rows(tmp_path / f"{name}.parquet", kind) for name, kind in row_types.items())
     found = acknowledged_tokens(tokens, saved, shared=False)
     lost = found[~found["present"]]
     print(f"{len(found)} of {len(tokens)} acknowledged, {len(lost)} lost")
