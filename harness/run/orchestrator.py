@@ -305,7 +305,8 @@ class Orchestrator:
         enter_phase(self._history, self._watcher, phase, detail, seconds)
 
     def _describe_faults(self) -> str:
-        return ", ".join(f"{f.fault} on {f.target} at {f.at_s:g} s for {f.hold_s:g} s" for f in self._experiment.faults)
+        faults = (f"{f.fault} on {f.target} at {f.at_s:g} s for {f.hold_s:g} s" for f in self._experiment.faults)
+        return ", ".join(faults) or "none"
 
     # -- the end ---------------------------------------------------------------------------------------------------
 
