@@ -17,12 +17,12 @@ from urllib.parse import urlsplit
 import gevent.event
 import gevent.pool
 
-from harness.core.clock import to_ns, to_s
+from harness.core.clock import to_ns
 from harness.core.rows import UNREACHABLE, BalancerView, RowWriter
 from harness.errors import RunError
 from harness.load.deadlines import deadline
 from harness.load.failures import BadAnswer, DeadlineMissed, describe
-from harness.load.pacing import Grid
+from harness.load.pacing import Grid, ticks
 
 __all__ = ["ANSWER_S", "PERIOD_S", "VARIABLE", "BalancerWatch", "addresses", "read_statistics"]
 
@@ -101,15 +101,8 @@ class BalancerWatch:
 
     def _follow(self, url: str) -> None:
         grid = Grid(to_ns(_PHASE_S), to_ns(PERIOD_S))
-        due_ns = grid.first_at_or_after(time.monotonic_ns())
-        while self._wait_until(due_ns):
+        for _ in ticks(grid, self._stop):
             self._ask(url)
-            due_ns = grid.after(due_ns, time.monotonic_ns())
-
-    def _wait_until(self, due_ns: int) -> bool:
-        while (left_ns := due_ns - time.monotonic_ns()) > 0 and not self._stop.is_set():
-            self._stop.wait(to_s(left_ns))
-        return not self._stop.is_set()
 
     def _ask(self, url: str) -> None:
         parts = urlsplit(url)

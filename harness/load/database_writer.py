@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness.core.clock import to_ns, to_s
+from harness.core.clock import to_ns
 from harness.core.names import WRITES_TABLE
 from harness.core.rows import DatabaseWrite, RowWriter
 from harness.core.words import Capability
 from harness.load.deadlines import DEADLINE_S, classify, deadline
 from harness.load.failures import FAILURES, describe
 from harness.load.ladder import Event, patiently
-from harness.load.pacing import Grid
+from harness.load.pacing import Grid, ticks
 
 __all__ = ["WRITE_DEADLINE_S", "WRITE_PERIOD_S", "Connection", "DatabaseWriter", "Driver", "Way"]
 
@@ -121,22 +121,15 @@ class DatabaseWriter:
         if driver is None:
             return
         grid = Grid(0, to_ns(WRITE_PERIOD_S))
-        due_ns = grid.first_at_or_after(time.monotonic_ns())
-        while self._wait_until(due_ns):
+        for due_ns in ticks(grid, self._stop):
             if not self._write(driver, due_ns):
                 patiently(lambda: self._write(driver, time.monotonic_ns()), self._stop)
-            due_ns = grid.after(due_ns, time.monotonic_ns())
         self._disconnect()
 
     def close(self) -> int:
         """Close the file; returns the number of rows."""
         self._rows.close()
         return self._rows.rows
-
-    def _wait_until(self, due_ns: int) -> bool:
-        while (left_ns := due_ns - time.monotonic_ns()) > 0 and not self._stop.is_set():
-            self._stop.wait(to_s(left_ns))
-        return not self._stop.is_set()
 
     def _write(self, driver: Driver, due_ns: int) -> bool:
         """One number, which is used up whether it was acknowledged or not: nobody knows if it arrived."""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import gevent.event
 
-from harness.core.clock import to_ns, to_s
+from harness.core.clock import to_ns
 from harness.core.entrances import Entrance, places
 from harness.core.names import hub_note, hub_writer_name
 from harness.core.rows import HubWrite, RowWriter
@@ -25,7 +25,7 @@ from harness.load.failures import FAILURES, describe
 from harness.load.jupyterhub import JupyterHubClient
 from harness.load.keeper import MOVES_AT_MOST
 from harness.load.ladder import Event, patiently
-from harness.load.pacing import Grid
+from harness.load.pacing import Grid, ticks
 
 __all__ = ["WRITE_DEADLINE_S", "WRITE_PERIOD_S", "HubWriter", "HubWriters"]
 
@@ -67,10 +67,8 @@ class HubWriter:
         point of the grid, wherever the platform leads to, until the run ends."""
         self._settle(earlier)
         grid = Grid(to_ns(_PHASE_S), to_ns(WRITE_PERIOD_S))
-        due_ns = grid.first_at_or_after(time.monotonic_ns())
-        while self._wait_until(due_ns):
+        for due_ns in ticks(grid, self._stop):
             self._write(due_ns)
-            due_ns = grid.after(due_ns, time.monotonic_ns())
         self._client.close()
 
     def _settle(self, earlier: Sequence[HubWriter]) -> None:
@@ -118,11 +116,6 @@ class HubWriter:
         if not ok:
             self._client.close()
             self._logged_in = False
-
-    def _wait_until(self, due_ns: int) -> bool:
-        while (left_ns := due_ns - time.monotonic_ns()) > 0 and not self._stop.is_set():
-            self._stop.wait(to_s(left_ns))
-        return not self._stop.is_set()
 
 
 class HubWriters:

@@ -13,14 +13,14 @@ from typing import Any
 
 import gevent.pool
 
-from harness.core.clock import to_ns, to_s
+from harness.core.clock import to_ns
 from harness.core.rows import ProbeSample, RowWriter
 from harness.errors import RunError
 from harness.load.bookkeeping import Ledger
 from harness.load.deadlines import classify, deadline
 from harness.load.failures import FAILURES, describe
 from harness.load.ladder import Event
-from harness.load.pacing import Grid
+from harness.load.pacing import Grid, ticks
 
 __all__ = ["OpenLoop", "Timed", "timed"]
 
@@ -89,15 +89,8 @@ class OpenLoop:
         while not begun() and not self._stop.is_set():
             self._stop.wait(period_s)
         grid = Grid(to_ns(phase_s), to_ns(period_s))
-        due_ns = grid.first_at_or_after(time.monotonic_ns())
-        while self._wait_until(due_ns):
+        for due_ns in ticks(grid, self._stop):
             self.send(probe, due_ns)
-            due_ns = grid.after(due_ns, time.monotonic_ns())
-
-    def _wait_until(self, due_ns: int) -> bool:
-        while (left_ns := due_ns - time.monotonic_ns()) > 0 and not self._stop.is_set():
-            self._stop.wait(to_s(left_ns))
-        return not self._stop.is_set()
 
     def _spawn(self, group: Any, function: Callable[..., None], *arguments: Any) -> None:
         group.spawn(function, *arguments).link_exception(self._note_broken)

@@ -6,9 +6,14 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-__all__ = ["Grid"]
+from harness.core.clock import to_s
+from harness.load.ladder import Event
+
+__all__ = ["Grid", "ticks", "wait_for_turn"]
 
 
 @dataclass(frozen=True)
@@ -31,3 +36,18 @@ class Grid:
         """The point after `due_ns`; if more than one period has gone by since, the first one not before `now_ns`."""
         following_ns = due_ns + self.period_ns
         return following_ns if now_ns < following_ns + self.period_ns else self.first_at_or_after(now_ns)
+
+
+def ticks(grid: Grid, stop: Event) -> Iterator[int]:
+    """Each point of the grid when it comes, in monotonic nanoseconds, until the run ends."""
+    due_ns = grid.first_at_or_after(time.monotonic_ns())
+    while wait_for_turn(due_ns, stop):
+        yield due_ns
+        due_ns = grid.after(due_ns, time.monotonic_ns())
+
+
+def wait_for_turn(due_ns: int, stop: Event) -> bool:
+    """Whether the moment came before the run's end. Waits may end early, by up to the event loop's lag."""
+    while (left_ns := due_ns - time.monotonic_ns()) > 0 and not stop.is_set():
+        stop.wait(to_s(left_ns))
+    return not stop.is_set()

@@ -22,7 +22,7 @@ from harness.load.deadlines import DEADLINE_S, classify, deadline
 from harness.load.failures import FAILURES, describe
 from harness.load.jupyterhub import JupyterHubClient
 from harness.load.ladder import Event, Finding, Rung, climb, patiently
-from harness.load.pacing import Grid
+from harness.load.pacing import Grid, wait_for_turn
 from harness.load.session import Action, Session
 
 __all__ = ["People", "Person", "PersonState", "Plan"]
@@ -91,7 +91,7 @@ class Person:
 
     def arrive(self) -> None:
         """Wait for one's turn in the ramp, log in and start the session; as often as it takes."""
-        if not self._wait_until(self.arrival_ns):
+        if not wait_for_turn(self.arrival_ns, self._stop):
             return
         due_ns = self.arrival_ns
 
@@ -135,7 +135,7 @@ class Person:
     def beat(self) -> None:
         """Run a cell, save if it is time to, recover if one of them failed."""
         due_ns = self._due_ns
-        if self.state is not PersonState.WORKING or not self._wait_until(due_ns):
+        if self.state is not PersonState.WORKING or not wait_for_turn(due_ns, self._stop):
             return
         self._beats += 1
         failure = self._perform(Capability.WORK, self._session.work, due_ns=due_ns, expected=self._session.known + 1)
@@ -232,12 +232,6 @@ class Person:
                 detail=detail,
             )
         )
-
-    def _wait_until(self, due_ns: int) -> bool:
-        """Whether the moment came before the run's end. Waits may end early, by up to the event loop's lag."""
-        while (left_ns := due_ns - time.monotonic_ns()) > 0 and not self._stop.is_set():
-            self._stop.wait(to_s(left_ns))
-        return not self._stop.is_set()
 
 
 class People:

@@ -67,7 +67,7 @@ def of_hub(platform: DockerDeployment) -> float:
 
 def log_in_page(platform: DockerDeployment) -> str:
     """With the headers of the answer."""
-    argv = ["curl", "-sS", "--include", "--max-time", "5", "http://127.0.0.1/hub/login"]
+    argv = ["curl", "-sS", "--dump-header", "-", "--max-time", "5", "http://127.0.0.1/hub/login"]
     return say(platform, "load-balancer", *argv)
 
 

@@ -35,7 +35,7 @@ def active(platform: DockerDeployment) -> str:
 
 
 def log_in_page(platform: DockerDeployment) -> str:
-    argv = ["curl", "-sS", "--include", "--max-time", "2", "http://127.0.0.1/hub/login"]
+    argv = ["curl", "-sS", "--dump-header", "-", "--max-time", "2", "http://127.0.0.1/hub/login"]
     return platform.execute("load-balancer", argv).output.lower()
 
 

@@ -53,7 +53,7 @@ def active(platform: DockerDeployment) -> list[str]:
 
 def test_exactly_one_node_is_active_and_the_log_in_page_comes_through_the_balancer(platform: DockerDeployment) -> None:
     assert len(active(platform)) == 1
-    page = platform.execute("load-balancer", ["curl", "-fsS", "--include", "http://127.0.0.1/hub/login"])
+    page = platform.execute("load-balancer", ["curl", "-fsS", "--dump-header", "-", "http://127.0.0.1/hub/login"])
     assert page.exit_code == 0, page.output
     assert f"x-workbench-node: {active(platform)[0]}" in page.output.lower()
     assert "password" in page.output

@@ -24,7 +24,7 @@ from harness.load.bookkeeping import CapabilityState, Ledger
 from harness.load.deadlines import classify, deadline
 from harness.load.failures import CellFailed, DeadlineMissed, Refused, describe
 from harness.load.jupyterhub import JupyterHubClient
-from harness.load.pacing import Grid
+from harness.load.pacing import Grid, ticks, wait_for_turn
 from harness.load.people import People, Plan
 from harness.load.starts import Account, held_by_the_platform, take
 
@@ -48,6 +48,20 @@ def test_grid_never_catches_up_in_a_burst(now: int, expected: int) -> None:
 def test_grid_needs_a_period() -> None:
     with pytest.raises(ValueError, match="period_ns is 0"):
         Grid(0, 0)
+
+
+def test_points_of_a_grid_come_in_their_order_until_the_run_ends() -> None:
+    stop, came = threading.Event(), list[int]()
+    grid = Grid(0, NS_PER_S // 200)
+    for due_ns in ticks(grid, stop):
+        assert time.monotonic_ns() >= due_ns
+        came.append(due_ns)
+        if len(came) == 3:
+            stop.set()
+    assert len(came) == 3
+    assert all(due_ns % grid.period_ns == 0 for due_ns in came)
+    assert came == sorted(set(came))
+    assert not wait_for_turn(time.monotonic_ns() + 60 * NS_PER_S, stop), "nobody waits beyond the run"
 
 
 # -- snapshot ------------------------------------------------------------------------------------------------------
