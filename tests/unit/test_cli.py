@@ -193,6 +193,13 @@ def test_a_dry_run_shows_every_experiment_with_every_command(harness: Harness) -
     assert "SECRET" not in out
 
 
+@pytest.mark.parametrize("topology", ["active-active", "ha-database"])
+def test_an_experiment_with_a_link_of_its_own_uses_it(harness: Harness, topology: str) -> None:
+    _, commands, _ = harness("run", topology, "slow-database", "--dry-run")
+    assert "toxiproxy-cli toxic add" in commands
+    assert "tc qdisc" not in commands, "which is for a kernel that has it, where there is no link"
+
+
 def test_a_dry_run_shows_growth_at_its_place_on_the_time_line(harness: Harness) -> None:
     code, out, _ = harness("run", "active-passive", "n-minus-one", "--dry-run")
     assert code == 0
