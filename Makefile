@@ -67,6 +67,7 @@ lint: .venv/.ready  ## ruff, mypy --strict, import contracts, all spec files
 
 bench: .venv/.ready  ## measure the speeds (see benchmarks/README.md)
 	$(BIN)/python benchmarks/main_job.py
+	$(BIN)/python -m benchmarks.command_line
 	$(BIN)/python -m benchmarks.topologies
 	$(BIN)/python -m benchmarks.fault_effects
 	$(BIN)/python -m benchmarks.nines
