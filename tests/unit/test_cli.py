@@ -334,6 +334,19 @@ print([package for package in {heavy!r} if package in sys.modules], file=sys.std
     assert (done.returncode, done.stderr.strip()) == (0, "[]")
 
 
+def test_down_all_ends_every_run(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    remains = [Remains("abc123", "active-passive", agent="c0ffee"), Remains("def456", "ha")]
+    ended: list[str] = []
+    monkeypatch.setattr("harness.runtime.engine.connect", lambda: None)
+    monkeypatch.setattr("harness.runtime.janitor.find_remains", lambda client: remains)
+    monkeypatch.setattr("harness.runtime.janitor.end_run", lambda client, one, image: ended.append(one.run_id))
+    monkeypatch.setattr("harness.runtime.docker.DockerRuntime.ensure_images", lambda *_: {"agent": "an image"})
+    code, out, _ = harness("down", "--all")
+    assert code == 0
+    assert ended == ["abc123", "def456"]
+    assert "ha (run def456) is gone" in out
+
+
 def test_down_without_a_name_takes_nothing_down(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     remains = [Remains("abc123", "active-passive", agent="c0ffee")]
     monkeypatch.setattr("harness.runtime.engine.connect", lambda: None)
