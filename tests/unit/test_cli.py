@@ -327,6 +327,33 @@ def test_the_module_is_the_command() -> None:
     assert "doctor" in done.stdout
 
 
+@pytest.mark.parametrize("command", [["--help"], ["list"], ["validate"]])
+def test_what_only_reads_files_loads_none_of_the_heavy_packages(command: list[str]) -> None:
+    """What makes it answer at once: `benchmarks/command_line.py` says how soon."""
+    heavy = ("bokeh", "cryptography", "docker", "gevent", "jinja2", "numpy", "pandas", "pyarrow", "requests", "scipy")
+    code = f"""
+import sys
+from harness.cli import app
+app({command!r}, standalone_mode=False)
+print([package for package in {heavy!r} if package in sys.modules], file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.strip()) == (0, "[]")
+
+
+def test_down_all_ends_every_run(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    remains = [Remains("abc123", "active-passive", agent="c0ffee"), Remains("def456", "ha")]
+    ended: list[str] = []
+    monkeypatch.setattr("harness.runtime.engine.connect", lambda: None)
+    monkeypatch.setattr("harness.runtime.janitor.find_remains", lambda client: remains)
+    monkeypatch.setattr("harness.runtime.janitor.end_run", lambda client, one, image: ended.append(one.run_id))
+    monkeypatch.setattr("harness.runtime.docker.DockerRuntime.ensure_images", lambda *_: {"agent": "an image"})
+    code, out, _ = harness("down", "--all")
+    assert code == 0
+    assert ended == ["abc123", "def456"]
+    assert "ha (run def456) is gone" in out
+
+
 def test_down_without_a_name_takes_nothing_down(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     remains = [Remains("abc123", "active-passive", agent="c0ffee")]
     monkeypatch.setattr("harness.runtime.engine.connect", lambda: None)
