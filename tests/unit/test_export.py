@@ -218,7 +218,7 @@ def test_nothing_that_a_secret_went_into_is_in_any_file(name: str, exported: Exp
         if path.is_file():
             text = path.read_bytes()
             assert text == (again / path.relative_to(exported.folder)).read_bytes(), "the same every time"
-            assert not re.search(rb"<(first|second) |PRIVATE KEY-|BEGIN CERTIFICATE", text), path
+            assert not re.search(rb"<(first|second) |-----BEGIN ", text), path
     hidden = re.findall(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])", (exported.folder / "compose.yaml").read_text())
     assert hidden == []
 
