@@ -15,7 +15,7 @@ ARGS ?=
 # as root on Debian or Ubuntu, what is missing is installed; else it is said
 PRIVILEGED := $(shell [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo yes)
 
-.PHONY: help setup chaos matrix test test-unit test-integration test-e2e test-all lint lock docs docs-generated bench clean
+.PHONY: help setup chaos matrix test test-unit test-integration test-e2e test-all compose-tool lint lock docs docs-generated bench clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -40,7 +40,7 @@ chaos: .venv/.ready  ## run EXP (default the suite of four; a name, all, or a,b)
 matrix: .venv/.ready  ## TOPOS (default all) under EXPS (default suite): make matrix TOPOS=a,b EXPS=node-kill
 	@$(BIN)/harness matrix $(TOPOS) $(EXPS) $(ARGS)
 
-test: .venv/.ready lint  ## lint, types, and the tests: unit, integration, e2e
+test: .venv/.ready lint compose-tool  ## lint, types, and the tests: unit, integration, e2e
 	$(BIN)/pytest -n auto tests/unit
 	$(BIN)/pytest tests/integration tests/e2e
 
@@ -50,12 +50,17 @@ test-unit: .venv/.ready  ## the tests without Docker, in seconds
 test-integration: .venv/.ready  ## one component or fault in real containers
 	$(BIN)/pytest tests/integration
 
-test-e2e: .venv/.ready  ## whole runs in real containers
+test-e2e: .venv/.ready compose-tool  ## whole runs in real containers
 	$(BIN)/pytest tests/e2e
 
 test-all: test  ## everything there is: also 30 random sequences of faults, every configuration of the balancer, the whole catalogue
 	HARNESS_SEQUENCES=30 $(BIN)/pytest tests/integration/test_sequences.py
 	$(BIN)/pytest -m catalogue tests/integration tests/e2e
+
+compose-tool:  ## a compose tool, with which a test starts an exported platform
+	@docker compose version >/dev/null 2>&1 || docker-compose version >/dev/null 2>&1 || \
+	  { [ -n "$(PRIVILEGED)" ] && apt-get update -q && apt-get install -q -y --no-install-recommends docker-compose; } || \
+	  echo "no compose tool, so a test will fail: sudo apt-get install docker-compose" >&2
 
 lint: .venv/.ready  ## ruff, mypy --strict, import contracts, all spec files
 	@$(BIN)/ruff check .
