@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from harness.analysis.log_lines import ContainerLog
 from harness.core.experiment import Experiment
 from harness.core.history import History
 from harness.core.rows import (
@@ -65,6 +66,8 @@ class RunRecord:
     """One row for each `BalancerView`; none in a topology without a balancer."""
     servers: pd.DataFrame
     """Rows of `ServersSeen`; none where nobody looked, as in runs of earlier versions."""
+    logs: Mapping[str, ContainerLog] = field(default_factory=dict)
+    """Of each container the lines that may tell of a server's event; none where no logs were kept."""
     run: Mapping[str, Any]
     """`run.json`: versions, machine, seed; shown in reports, never judged."""
 
@@ -125,15 +128,15 @@ def _typed(
         stamps = (frame[name].to_numpy(dtype=np.int64) for name in ("send_ns", "end_ns"))
         order = ordered(_categories(frame[by]).codes, *stamps, seq)
     typed: dict[str, Any] = {}
-    for field in fields(row_type):
-        if field.name in without:
+    for one in fields(row_type):
+        if one.name in without:
             continue
-        column: Any = frame[field.name]
-        if field.type == "int":
-            column = column.to_numpy(dtype=np.int8 if field.name == "ok" else np.int64)
+        column: Any = frame[one.name]
+        if one.type == "int":
+            column = column.to_numpy(dtype=np.int8 if one.name == "ok" else np.int64)
         else:
             column = _categories(column)
-        typed[field.name] = column if order is None else column.take(order)
+        typed[one.name] = column if order is None else column.take(order)
     return pd.DataFrame(typed, copy=False)
 
 

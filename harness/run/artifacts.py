@@ -15,6 +15,7 @@ import pandas as pd
 
 from harness.analysis import Measures, analyse
 from harness.analysis.calibration import Calibration, CalibrationRecord, calibrate
+from harness.analysis.log_lines import ContainerLog, read_log
 from harness.analysis.record import RunRecord
 from harness.core.experiment import Experiment
 from harness.core.history import EventKind, History, read_history
@@ -144,7 +145,9 @@ class RunFolder:
         frames = {
             name: self._read_rows(name, digests.get(name), span, may_miss=name in may_miss) for name in _ROW_TYPES
         }
-        return RunRecord(topology=topology, experiment=experiment, history=history, run=run, **frames)
+        return RunRecord(
+            topology=topology, experiment=experiment, history=history, run=run, logs=self._read_logs(), **frames
+        )
 
     def analyse(self) -> Measures:
         """Rebuild every number, table and report of this folder from what was recorded."""
@@ -216,6 +219,13 @@ class RunFolder:
         frame = read_rows(path, row_type)
         check_rows(path, row_type, frame, span)
         return frame
+
+    def _read_logs(self) -> Mapping[str, ContainerLog]:
+        logs = {}
+        for path in sorted(self.path.glob("containers/*/log")):
+            with path.open(encoding="utf-8", errors="replace") as lines:
+                logs[path.parent.name] = read_log(path.parent.name, lines, str(path))
+        return logs
 
     def _write_json(self, name: str, content: object) -> None:
         text = json.dumps(content, indent=1, sort_keys=True, default=str)
