@@ -129,8 +129,8 @@ def _faults(measures: Measures, shared: Range1d) -> Any:
         return None
     names = [f"{fault.index} {fault.kind}" for fault in faults]
     plot = _figure(shared, 34 + 26 * len(names), y_range=FactorRange(factors=names[::-1]))
-    spans: dict[str, list[Any]] = {"name": names, "left": [], "right": [], "on": []}
-    marks: dict[str, list[Any]] = {"name": [], "at": [], "step": [], "marker": []}
+    spans: dict[str, Any] = {"name": names, "left": [], "right": [], "on": []}
+    marks: dict[str, Any] = {"name": [], "at": [], "step": [], "marker": [], "size": []}
     for name, fault in zip(names, faults, strict=True):
         steps = {
             "inject": (fault.inject_before_ns, "triangle"),
@@ -146,12 +146,13 @@ def _faults(measures: Measures, shared: Range1d) -> Any:
             marks["at"].append(second)
             marks["step"].append(step)
             marks["marker"].append(steps[step][1])
+            marks["size"].append(8 if step == "proof" else 15)  # the proof often comes within milliseconds
     bars = plot.hbar(
         y="name", left="left", right="right", height=0.62, source=ColumnDataSource(spans), fill_color=FAULT,
         fill_alpha=0.35, line_color=None,
     )  # fmt: skip
     dots = plot.scatter(
-        x="at", y="name", marker="marker", size=11, source=ColumnDataSource(marks), fill_color=FAULT,
+        x="at", y="name", marker="marker", size="size", source=ColumnDataSource(marks), fill_color=FAULT,
         line_color="#ffffff",
     )  # fmt: skip
     plot.add_tools(HoverTool(renderers=[dots], tooltips=[("@step", "@at{+0.000} s")]))
@@ -200,7 +201,7 @@ def _capabilities(measures: Measures, shared: Range1d) -> Any:
     names = [one.capability for one in reversed(probed)]
     plot = _figure(shared, 34 + 30 * len(names), y_range=FactorRange(factors=names))
     plot.hbar(y=names, left=shared.start, right=shared.end, height=0.5, fill_color=GOOD, line_color=None)
-    rows: dict[str, list[Any]] = {
+    rows: dict[str, Any] = {
         key: [] for key in ("capability", "left", "right", "earliest", "latest", "colour", "length", "how", "places")
     }
     for outage in measures.outages:
@@ -242,7 +243,7 @@ def _latency(measures: Measures, shared: Range1d, requests: RequestLine | None) 
     room = Range1d(start=10 ** math.floor(math.log10(min(every) * 1000)), end=max(every) * 2000)
     plot = _figure(shared, 170, y_axis_type="log", y_range=room)
     for one in requests.latencies:
-        data = {"seconds": seconds, "p50": _milliseconds(one.p50_s), "p99": _milliseconds(one.p99_s)}
+        data: dict[str, Any] = {"seconds": seconds, "p50": _milliseconds(one.p50_s), "p99": _milliseconds(one.p99_s)}
         source, colour = ColumnDataSource(data), LATENCY_COLOURS[one.capability]
         plot.line(
             x="seconds", y="p99", source=source, line_color=colour, line_alpha=0.55, line_dash="4 3", line_width=2
@@ -281,7 +282,7 @@ def _events(shared: Range1d, events: Sequence[ServerEvent]) -> Any:
         return None
     sources = list(dict.fromkeys(event.source for event in events))
     plot = _figure(shared, 34 + 24 * len(sources), y_range=FactorRange(factors=sources[::-1]))
-    rows = {
+    rows: dict[str, Any] = {
         "seconds": [event.at_s for event in events],
         "source": [event.source for event in events],
         "kind": [event.kind for event in events],

@@ -9,6 +9,7 @@ from itertools import islice
 
 from harness.analysis.availability import SessionState, Timeline
 from harness.analysis.course import RequestLine
+from harness.analysis.facts import FaultFacts
 from harness.analysis.measures import Measures
 from harness.analysis.nines.one_run import OneRun
 from harness.core.clock import to_s
@@ -41,10 +42,8 @@ _ROWS_AT_MOST = 24
 def checks_kept(measures: Measures) -> str:
     """How many promises and objectives were kept."""
     checks = measures.verdict.checks
-    if not checks:
-        return "Nothing was promised, and nothing demanded."
     if measures.verdict.outcome in (Outcome.ERROR, Outcome.INCONCLUSIVE):
-        return f"{len(checks)} promises and objectives: not judged."
+        return f"{len(checks)} promises and objectives: not judged." if checks else "Nothing could be judged."
     kept = sum(check.kept for check in checks)
     if kept == len(checks):
         return f"All {kept} promises and objectives were kept."
@@ -92,7 +91,7 @@ def in_words(name: str, measures: Measures, requests: RequestLine | None, events
         return _sessions(measures, measures.timeline)
     if name == "capabilities":
         away = [
-            f"{one.capability} was away {len(one.outages)} times, the longest {words.bounds(one.longest)}"
+            f"{one.capability} was away {_often(len(one.outages))}{words.bounds(one.longest)}"
             for one in measures.capabilities
             if one.longest is not None
         ]
@@ -107,9 +106,13 @@ def in_words(name: str, measures: Measures, requests: RequestLine | None, events
     return "; ".join(f"{one.kind} on {', '.join(one.targets) or one.target} {_held(measures, one)}" for one in faults)
 
 
-def _held(measures: Measures, fault: object) -> str:
-    begin, proof, end = (getattr(fault, name) for name in ("inject_before_ns", "confirmed_ns", "undo_before_ns"))
-    said = [f"injected at {_at(measures, begin)}"]
+def _often(number: int) -> str:
+    return "once, for " if number == 1 else f"{number} times, the longest "
+
+
+def _held(measures: Measures, fault: FaultFacts) -> str:
+    begin, proof, end = fault.inject_before_ns, fault.confirmed_ns, fault.undo_before_ns
+    said = [f"injected at {_at(measures, begin)}"] if begin is not None else []
     said += [f"proved at {_at(measures, proof)}"] if proof is not None else ["not proved"]
     said += [f"undone at {_at(measures, end)}"] if end is not None else ["not undone"]
     return ", ".join(said)
@@ -230,7 +233,7 @@ def real_and_simulated(
             (
                 "people",
                 f"{load.users} simulated, speaking the platform's own protocol: a cell every {load.beat_s:g} s, "
-                f"every {load.save_every}. saved to the home",
+                f"one in {load.save_every} saved to the home",
             )
         )
     cores = f", {machine['cores']} processors" if "cores" in machine else ""

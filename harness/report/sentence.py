@@ -129,7 +129,11 @@ def _away(measures: Measures) -> Iterator[str]:
     others = [one for one in away if one.capability != Capability.LOG_IN]
     yield from (_away_for(one) for one in away if one.capability == Capability.LOG_IN)
     if others:
-        yield _away_for(max(others, key=_length))
+        longest = max(others, key=_length)
+        # of what was away at the same time, what everybody understands
+        work = next((one for one in others if one.capability == Capability.WORK), longest)
+        same = _length(work) >= (_length(longest)[0], 0.9 * _length(longest)[1])
+        yield _away_for(work if same else longest)
 
 
 def _length(one: CapabilityMeasures) -> tuple[bool, float]:

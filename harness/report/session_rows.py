@@ -59,7 +59,7 @@ def worst_first(measures: Measures) -> list[SessionRow]:
 
 def session_columns(rows: Sequence[SessionRow]) -> tuple[Column, ...]:
     """The columns that say anything: nobody needs one about two servers where nobody had two."""
-    if any(row.duplicated_home is not False for row in rows):
+    if any(row.duplicated_home for row in rows):
         return COLUMNS
     return COLUMNS[:-1]
 

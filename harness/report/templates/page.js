@@ -157,7 +157,17 @@
     themed();
   });
   wish.addEventListener("change", themed);
-  window.addEventListener("beforeprint", () => paint(false));
+  // A canvas keeps the width and the inks of the window: paper gets pictures of the plots, drawn for it.
+  window.addEventListener("beforeprint", () => {
+    paint(false);
+    for (const view of window.Bokeh ? Bokeh.index.roots : []) {
+      const plot = view.el.closest(".plot");
+      if (!plot) continue; // a tooltip
+      const picture = plot.querySelector(".printed") ?? element("img", "", { className: "printed", alt: "" });
+      picture.src = view.export("png", true).canvas.toDataURL();
+      plot.append(picture);
+    }
+  });
   window.addEventListener("afterprint", () => paint(isDark()));
   for (const button of document.querySelectorAll("[data-move]")) {
     button.addEventListener("click", () => move(button.dataset.move));
