@@ -119,7 +119,9 @@ def test_zooming_one_plot_moves_the_others(usual: Path, chromium: Browser) -> No
     with opened(chromium, usual) as one:
         whole = one.shown()
         assert len(whole) == 5
-        box = one.page.locator("#plot-sessions").bounding_box()
+        plot = one.page.locator("#plot-sessions")
+        plot.scroll_into_view_if_needed()  # a mouse reaches only what is in the window
+        box = plot.bounding_box()
         assert box is not None
         y = box["y"] + box["height"] / 2
         one.page.mouse.move(box["x"] + box["width"] * 0.3, y)
