@@ -89,7 +89,8 @@ def _machines(fault: FaultFacts) -> str:
     names = fault.targets or (fault.target,)
     if len(names) > 3:
         return f"{len(names)} machines ({names[0]} to {names[-1]})"
-    return _and(names)
+    # the only one of its role has no number
+    return _and([name if name[-1:].isdigit() or not fault.targets else f"the {name}" for name in names])
 
 
 def _people(measures: Measures) -> Iterator[str]:

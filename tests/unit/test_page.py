@@ -122,6 +122,13 @@ def test_several_faults_are_said_in_their_order_and_many_machines_by_their_numbe
     )
 
 
+def test_the_only_machine_of_a_role_has_an_article() -> None:
+    measures = analyse(
+        kill(twelve_users(events=history(fault_events(5, 30, targets=("load-balancer",)), readback=491)))
+    )
+    assert plain_sentence(measures).startswith("The load-balancer died: 12 people")
+
+
 def test_nobody_disturbed_is_said_and_a_control_run_too() -> None:
     quiet = analyse(record([op(t) for t in range(-5, 40)], grid_probes({})))
     assert ": nobody at work was disturbed, nobody lost a saved file, no probe found anything away; " in plain_sentence(
