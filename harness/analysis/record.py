@@ -72,10 +72,11 @@ class RunRecord:
     """`run.json`: versions, machine, seed; shown in reports, never judged."""
 
 
-def operations_of(record: RunRecord) -> pd.DataFrame:
+def operations_of(record: RunRecord, *, with_detail: bool = False) -> pd.DataFrame:
     """The operations with exact types, in the order in which each user sent them; without what nothing is measured
-    from."""
-    return _typed(record.operations, Operation, by="user", without=frozenset({"due_ns", "detail"}))
+    from. `with_detail`: also why each failed, for whoever shows it."""
+    without = frozenset({"due_ns"} if with_detail else {"due_ns", "detail"})
+    return _typed(record.operations, Operation, by="user", without=without)
 
 
 def probes_of(record: RunRecord) -> pd.DataFrame:
