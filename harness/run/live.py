@@ -25,7 +25,7 @@ from harness.core.history import Phase
 __all__ = ["LiveWatcher"]
 
 #: The load on the same machine has the priority, and nothing that is shown changes more often than the client is asked.
-#: One drawing takes 2 ms of processor time (one core of two that were busy).
+#: One drawing takes 0.6 ms of processor time (measured with five capabilities, two busy cores): 0.2% of a core.
 _REFRESHES_PER_S = 4
 _BAR_WIDTH = 36
 #: Where people and probes are at work, so that what was seen of them last is of now.
@@ -153,7 +153,9 @@ class LiveWatcher:
         lines: list[Table | Text] = [phases, _bar(self._part or self._whole, now_s)]
         if self._phase in _LOADED:
             if self._users:
-                lines.append(_spread("people  ", [Text(f"{n} {s}", _STYLES.get(s, "")) for s, n in _sorted(self._users)]))
+                lines.append(
+                    _spread("people  ", [Text(f"{n} {s}", _STYLES.get(s, "")) for s, n in _sorted(self._users)])
+                )
             lines.append(_spread("", list(self._capabilities(now_s))))
         return Group(*lines)
 

@@ -92,7 +92,13 @@ class Orchestrator:
         """The whole run. `facts` goes to run.json. An error or an interruption is recorded, not raised."""
         self._history.append(
             EventKind.OPENED,
-            {"schema": 1, "run_id": self._run_id, "topology": self._topology.name, "experiment": self._experiment.name},
+            {
+                "schema": 1,
+                "run_id": self._run_id,
+                "topology": self._topology.name,
+                "experiment": self._experiment.name,
+                "spec_sha256": self._folder.spec_sha256,
+            },
         )
         try:
             self._observe(facts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from harness.analysis import Measures
 from harness.core.verdict import Outcome, together
 from harness.run.artifacts import RunFolder
+from harness.run.files import write_json, writing
 
 __all__ = ["ALL", "STANDARD_SUITE", "SUITE", "SuiteEntry", "chosen_experiments", "overall", "write_suite"]
 
@@ -18,6 +18,7 @@ STANDARD_SUITE = ("node-kill", "lb-loss", "db-failover", "partition")
 #: The word for all of them.
 SUITE = "suite"
 ALL = "all"
+_SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,10 @@ def write_suite(results: Path, topology: str, entries: Sequence[SuiteEntry]) -> 
     """Keep what came of the suite beside its runs; returns the file, named after its first run."""
     first = next((entry.folder.path.name for entry in entries if entry.folder), "none")
     path = results / topology / "suites" / f"{first}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     content = {
+        "schema": _SCHEMA_VERSION,
         "topology": topology,
         "outcome": overall(entries).value,
         "experiments": [
@@ -79,7 +82,7 @@ def write_suite(results: Path, topology: str, entries: Sequence[SuiteEntry]) -> 
             for entry in entries
         ],
     }
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_json(path, content)
     return path
 
 
