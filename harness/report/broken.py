@@ -95,9 +95,8 @@ class BrokenFolder:
     @property
     def sentence(self) -> str:
         """What it means, in one sentence."""
-        if self.outcome is Outcome.INCONCLUSIVE:
-            return f"Nothing was measured, because what this run left can't be used: {self.error}."
-        return f"Nothing was measured, because what this run left is damaged: {self.error}."
+        what = "This run proves nothing" if self.outcome is Outcome.INCONCLUSIVE else "What this run left is damaged"
+        return f"{what}, and nothing is measured from it: {self.error}."
 
     def to_json_dict(self) -> dict[str, Any]:
         """Everything as plain JSON types. `whole` is false, which no measures say; `schema` tells versions apart."""

@@ -33,7 +33,7 @@ from harness.core.rows import (
     values_of,
 )
 from harness.core.topology import Topology
-from harness.errors import RecordError, UsageError
+from harness.errors import RecordError, RunError, UsageError
 from harness.report.junit import render_junit
 from harness.run.files import FolderLog, write_json, write_text, write_whole, writing
 from harness.run.other_files import read_run, read_spec, refuse_mixed
@@ -205,10 +205,21 @@ class RunFolder:
         return RunRecord(topology=topology, experiment=experiment, history=history, run=run, **frames)
 
     def analyse(self) -> Measures:
-        """Rebuild every number, table and report of this folder from what was recorded."""
+        """Rebuild every number, table and report of this folder from what was recorded.
+
+        Raises `RecordError` as `load` does, and `RunError` where a report can't be written.
+        """
+        measures = analyse(self.load())
+        try:
+            self._write_reports(measures)
+        except RunError as error:
+            hint = f"free some space; what was recorded is whole, and `harness analyze {self.path}` makes the reports"
+            raise RunError(error.message, hint=hint) from error
+        return measures
+
+    def _write_reports(self, measures: Measures) -> None:
         from harness.report.html import render_html  # noqa: PLC0415 - the plotting library takes long to import
 
-        measures = analyse(self.load())
         as_json = measures.to_json_dict()
         write_json(self.measures_file, as_json, sort_keys=True)
         write_json(self.path / "verdict.json", as_json["verdict"], sort_keys=True)
@@ -217,7 +228,6 @@ class RunFolder:
         write_text(self.path / "junit.xml", render_junit(measures))
         write_text(self.report, render_html(measures))
         self.page_beside.unlink(missing_ok=True)  # the folder is whole again
-        return measures
 
     def _write_parquet(self, name: str, frame: pd.DataFrame) -> str:
         path = self.rows_file(name)

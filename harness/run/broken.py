@@ -50,7 +50,7 @@ def explain(folder: RunFolder, error: Exception) -> BrokenFolder:
         error=_short(message, folder),
         detail=named.detail if named else "",
         hint=named.hint if named else "",
-        came_to=tuple(_came_to(events)),
+        came_to=tuple(_short(line, folder) for line in _came_to(events)),
         files=tuple(_files(folder, events)),
     )
 

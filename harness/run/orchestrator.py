@@ -342,7 +342,7 @@ class Orchestrator:
         self._history.close()
         if self._history.broken:
             raise RunError(
-                f"{self._folder.history} could not be written: {self._history.broken}",
+                f"{self._folder.history} could not be written: {self._history.broken.strerror}",
                 hint="free some space or name another --results; everything of this run was removed from the engine",
             )
 

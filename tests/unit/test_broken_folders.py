@@ -100,10 +100,9 @@ def test_what_numbers_are_made_of_must_be_whole(
     unfinished = name == "history.jsonl" and harm in (halve, empty)
     assert code == (2 if unfinished else 70)
     assert error == ""
-    assert "Nothing was measured" in out
-    assert name in out.partition("Nothing was measured")[2], "the file is named"
+    assert name in out.partition(", and nothing is measured from it: ")[2], "the file is named"
     assert f"report: {damaged.path}/broken.html" in out
-    page_says(damaged.path / "broken.html", "Nothing was measured", name)
+    page_says(damaged.path / "broken.html", "nothing is measured from it", name)
     after = contents(damaged.path)
     assert after.pop("broken.html")
     assert after == before, "nothing that was there is touched"
@@ -114,7 +113,7 @@ def test_what_only_says_how_it_was_run_must_be_readable(harness: Harness, damage
     harm(damaged.path / "run.json")
     code, out, _ = harness("analyze", str(damaged.path))
     assert code == 70
-    assert "damaged: run.json: is " in out
+    assert "nothing is measured from it: run.json: is " in out
 
 
 @pytest.mark.parametrize("harm", HARMS)
