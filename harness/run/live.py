@@ -168,7 +168,7 @@ class LiveWatcher:
         return line
 
     def _capabilities(self, now_s: float) -> Iterator[Text]:
-        for name, seen in self._seen.items():
+        for name, seen in list(self._seen.items()):  # another thread adds to it
             if seen.away_since_ns is not None:
                 # the client's clock goes on since the last look as this one does
                 away_s = to_s(self._looked_ns - seen.away_since_ns) + now_s - self._looked_s

@@ -129,6 +129,11 @@ def test_a_calibration_as_a_document_is_its_file(
     assert found["outcome"] in error
     again, out, _ = harness("analyze", str(file.parent), "--quiet")
     assert (again, out.splitlines()) == (code, [found["outcome"], f"calibration: {file}"])
+    history = file.parent / "history.jsonl"
+    history.write_text("".join(history.read_text().splitlines(keepends=True)[:-1]))
+    code, out, error = harness("analyze", str(file.parent), "--json")
+    assert (code, out) == (2, ""), "a calibration that was killed proves nothing"
+    assert "the history was not closed" in error
 
 
 def test_an_analysis_as_a_document(harness: Harness, usual: Result, tmp_path: Path, undrawn: None) -> None:
