@@ -163,6 +163,7 @@ class HistoryWriter:
         if not self._file.closed:
             with suppress(OSError):
                 self.append(EventKind.CLOSED, {"events": self._seq, "sha256": self._digest.hexdigest()})
+            with suppress(OSError):  # what does not fit any more is in `broken`
                 self._file.close()
 
     def __enter__(self) -> Self:

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.core.clock import FakeClock
 from harness.core.experiment import Experiment
-from harness.core.history import EventKind, read_history, readable_events
+from harness.core.history import EventKind, HistoryWriter, read_history, readable_events
 from harness.core.topology import Topology
 from harness.core.verdict import Outcome
 from harness.errors import RecordError, RunError, UnfinishedRecord
@@ -184,6 +185,17 @@ def test_a_history_that_fills_the_disk_while_an_error_is_recorded_still_removes_
     assert readable_events(folder.history)[-1].kind is not EventKind.CLOSED
     with pytest.raises(UnfinishedRecord):
         folder.load()
+
+
+def test_a_closing_line_that_does_not_fit_leaves_a_closed_file(tmp_path: Path) -> None:
+    history = HistoryWriter(tmp_path / "h", FakeClock())
+    history.append(EventKind.OPENED, {"schema": 1})
+    with files_at_most((tmp_path / "h").stat().st_size + 20):
+        history.close()
+    assert history.broken is not None
+    assert history._file.closed
+    with pytest.raises(UnfinishedRecord):
+        read_history(tmp_path / "h")
 
 
 def test_a_folder_that_can_not_be_read_is_named(damaged: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
