@@ -9,6 +9,8 @@ HarnessError                    something the harness can name; carries a hint
  │    ├── DeploymentError       a container did not start or did not get ready
  │    ├── PeerError             the agent or the client stopped answering
  │    └── RecordError           rows or events were lost, truncated or mixed
+ │         ├── UnfinishedRecord      the run did not come to its end, so it proves nothing (exit 2)
+ │         └── RecordOfOtherVersion  this version can't read it, so it proves nothing here (exit 2)
  └── RunInterrupted             the user asked to stop (Ctrl-C); the run is INCONCLUSIVE
 """
 
@@ -21,9 +23,11 @@ __all__ = [
     "ImageError",
     "PeerError",
     "RecordError",
+    "RecordOfOtherVersion",
     "RunError",
     "RunInterrupted",
     "SpecError",
+    "UnfinishedRecord",
     "UsageError",
 ]
 
@@ -83,6 +87,14 @@ class PeerError(RunError):
 
 class RecordError(RunError):
     """A history or a row file is truncated, out of order or of another schema."""
+
+
+class UnfinishedRecord(RecordError):
+    """A history that was not closed: the harness was killed, or its disk was full."""
+
+
+class RecordOfOtherVersion(RecordError):
+    """A history or a file of another schema."""
 
 
 class RunInterrupted(HarnessError):

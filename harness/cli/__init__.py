@@ -14,8 +14,8 @@ import typer
 from typer._click.exceptions import ClickException  # typer does not re-export the base of its usage errors
 
 from harness.cli import calibration, catalogue, handover, nines, platforms, results, running
-from harness.cli.common import EXIT_ERROR, EXIT_UNAVAILABLE, EXIT_USAGE
-from harness.errors import EngineUnavailable, HarnessError, UsageError
+from harness.cli.common import EXIT_ERROR, EXIT_INCONCLUSIVE, EXIT_UNAVAILABLE, EXIT_USAGE
+from harness.errors import EngineUnavailable, HarnessError, RecordOfOtherVersion, UnfinishedRecord, UsageError
 
 __all__ = ["app", "main"]
 
@@ -57,13 +57,21 @@ def main() -> None:
         sys.exit(EXIT_USAGE)
     except HarnessError as error:
         print(f"harness: {error}", file=sys.stderr)  # noqa: T201 - the message for the person at the terminal
-        usage, unavailable = isinstance(error, UsageError), isinstance(error, EngineUnavailable)
-        sys.exit(EXIT_USAGE if usage else EXIT_UNAVAILABLE if unavailable else EXIT_ERROR)
+        sys.exit(_exit_code(error))
     except typer.Abort:
-        sys.exit(2)
+        sys.exit(EXIT_INCONCLUSIVE)
     except Exception:  # a defect of the harness must not look like a verdict: Python's own code for it is that of FAIL
         traceback.print_exc()
         sys.exit(EXIT_ERROR)
     except KeyboardInterrupt:
-        sys.exit(2)  # before a run began or after it ended: nothing was concluded
+        sys.exit(EXIT_INCONCLUSIVE)  # before a run began or after it ended: nothing was concluded
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _exit_code(error: HarnessError) -> int:
+    if isinstance(error, UsageError):
+        return EXIT_USAGE
+    if isinstance(error, EngineUnavailable):
+        return EXIT_UNAVAILABLE
+    # what a run left proves nothing, and nothing of it is broken
+    return EXIT_INCONCLUSIVE if isinstance(error, UnfinishedRecord | RecordOfOtherVersion) else EXIT_ERROR

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +13,7 @@ from harness.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
     from harness.core.experiment import Experiment
     from harness.run.choice import Chosen
@@ -21,8 +23,12 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_EXPERIMENTS",
     "EXIT_ERROR",
+    "EXIT_INCONCLUSIVE",
     "EXIT_UNAVAILABLE",
     "EXIT_USAGE",
+    "JsonOption",
+    "Output",
+    "QuietOption",
     "TopologyArgument",
     "catalog",
     "choose",
@@ -32,6 +38,7 @@ __all__ = [
     "say",
 ]
 
+EXIT_INCONCLUSIVE = 2
 EXIT_USAGE = 64  # EX_USAGE of sysexits.h
 EXIT_UNAVAILABLE = 69  # EX_UNAVAILABLE
 EXIT_ERROR = 70  # EX_SOFTWARE
@@ -39,14 +46,63 @@ PLAIN_WIDTH = 120
 DEFAULT_EXPERIMENTS = "suite"
 
 TopologyArgument = Annotated[str, typer.Argument(help="Name of the catalogue, or path of a .yaml file.")]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document and nothing else; progress goes to standard error.")
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="Print only the verdict, and where the report is.")]
 
 
-def console() -> Console:
+def console(*, stderr: bool = False, quiet: bool = False) -> Console:
     from rich.console import Console
 
-    console = Console()
+    console = Console(stderr=stderr, quiet=quiet)
     # a pipe or a CI log has no width of its own; tables want this much
-    return console if console.is_terminal else Console(width=max(console.width, PLAIN_WIDTH))
+    if console.is_terminal:
+        return console
+    return Console(stderr=stderr, quiet=quiet, width=max(console.width, PLAIN_WIDTH))
+
+
+class Output:
+    """Where a command's words go: progress to `screen`, and what came of it to whoever reads it.
+
+    That is a person, a machine (`--json`: standard output is exactly one document, everything else goes to standard
+    error) or a script (`--quiet`: nothing but the verdict and where the report is). The exit code is the same.
+    """
+
+    def __init__(self, *, as_json: bool = False, quiet: bool = False) -> None:
+        self._as_json = as_json
+        self._quiet = quiet
+        self.screen = console(stderr=as_json, quiet=quiet)
+
+    def say(self, text: str) -> None:
+        """As `say`, where progress goes."""
+        self.screen.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def no_document(self, option: str) -> None:
+        """Raises `UsageError` where a document was asked for and `option` gives none."""
+        if self._as_json:
+            raise UsageError(f"--json with {option}: there are no results to print", hint="leave one of them out")
+
+    def result(
+        self, document: Path | Mapping[str, Any], *, verdict: Text, where: str, show: Callable[[Console], None]
+    ) -> None:
+        """Print what came of the command.
+
+        `document` is the same as in the results folder: the file itself, or what is in no file. `show` prints the
+        whole report, `verdict` and `where` (`report: PATH`; empty where there is no file) are its last words.
+        """
+        if self._as_json:
+            text = (
+                document.read_text(encoding="utf-8") if isinstance(document, Path) else json.dumps(document, indent=1)
+            )
+            typer.echo(text.rstrip("\n"))
+        elif not self._quiet:
+            show(self.screen)
+            return
+        last = self.screen if self._as_json else console()
+        for line in (verdict, where):
+            if line:
+                last.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def say(text: str) -> None:
@@ -62,7 +118,7 @@ def catalog() -> Catalog:
     return Catalog(here if (here / "topologies").is_dir() else Path(__file__).resolve().parents[1])
 
 
-def runtime() -> DockerRuntime:
+def runtime(say: Callable[[str], None] = say) -> DockerRuntime:
     """An engine that answers, started where it may be; says what dead runs left on it."""
     from harness.runtime.docker import DockerRuntime
     from harness.runtime.engine import ensure_engine

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.common import catalog, console
+from harness.cli.common import JsonOption, Output, QuietOption, catalog
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,7 +32,8 @@ def nines(
     cost_per_hour: Annotated[float, typer.Option(help="Dollars that an hour of one person costs.")] = 50.0,
     draws: Annotated[int, typer.Option(help="How many years are drawn.")] = 100_000,
     seed: Annotated[int, typer.Option(help="Of the draws: the same gives the same numbers.")] = 1,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write everything to this file too.")] = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> int:
     """Say what the measured outages mean for a year, under stated rates of failures.
 
@@ -41,12 +41,12 @@ def nines(
     told.
     """
     from harness.faults.registry import FAULTS
-    from harness.report.nines import render_nines
+    from harness.report.nines import nines_line, render_nines
     from harness.run.nines import answer
 
-    screen = console()
+    output = Output(as_json=as_json, quiet=quiet)
     question = _question(target, by, capabilities, users, cost_per_hour, draws, seed)
-    with screen.status("reading runs") as status:
+    with output.screen.status("reading runs") as status:
         found = answer(
             results,
             question,
@@ -55,12 +55,9 @@ def nines(
             faults=sorted(FAULTS),
             on_run=lambda name: status.update(f"reading {name}"),
         )
-    if json_file is not None:
-        try:
-            json_file.write_text(json.dumps(found.to_json_dict(), indent=1) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise UsageError(f"--json {json_file}: {error.strerror}, expected a file that can be written") from error
-    render_nines(found, screen, json_file)
+    output.result(
+        found.to_json_dict(), verdict=nines_line(found), where="", show=lambda screen: render_nines(found, screen)
+    )
     return found.exit_code
 
 

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.common import DEFAULT_EXPERIMENTS, catalog, choose, console, people, runtime, say
+from harness.cli.common import (
+    DEFAULT_EXPERIMENTS,
+    JsonOption,
+    Output,
+    QuietOption,
+    catalog,
+    choose,
+    people,
+    runtime,
+)
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from harness.run.choice import Chosen, Repetition
+    from harness.run.suite import SuiteEntry
 
 __all__ = ["matrix", "run"]
 
@@ -29,6 +42,8 @@ def run(
     until_width: Annotated[
         str | None, typer.Option(help="Stop earlier, once the interval for the mean outage is so narrow, e.g. 20%.")
     ] = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> int:
     """Run EXPERIMENTS on TOPOLOGY, say what happened to every session, exit with the verdict.
 
@@ -36,7 +51,7 @@ def run(
     platform, each with a verdict, then one for the whole. With --trials one experiment is repeated after a control run
     without a fault, and what the trials say together is printed.
     """
-    files = catalog()
+    files, output = catalog(), Output(as_json=as_json, quiet=quiet)
     if not topology:
         raise UsageError("which topology?", hint="one of: " + ", ".join(files.topologies()))
     chosen = choose(files, topology, experiments, users)
@@ -44,30 +59,29 @@ def run(
 
     repeated = repetition(trials, until_width, chosen)
     if dry_run:
+        output.no_document("--dry-run")
         from harness.run.dry import plan_lines
 
         for line in plan_lines(chosen.topology, chosen.experiments, chosen.not_applicable):
-            say(line)
+            output.say(line)
         if repeated is not None:
             from harness.run.trials import dry_lines
 
             for line in dry_lines(chosen.topology, chosen.experiments[0], repeated, seed):
-                say(line)
+                output.say(line)
         return 0
     if repeated is not None:
-        return _run_trials(chosen, repeated, results or files.root / "results", seed)
+        return _run_trials(chosen, repeated, results or files.root / "results", seed, output)
 
-    from harness.report.terminal import render, render_suite, render_unprotected
     from harness.run.experiment import command_line, run_suite
     from harness.run.live import LiveWatcher
     from harness.run.plan import that_fit
-    from harness.run.suite import overall, write_suite
+    from harness.run.suite import overall
 
-    screen = console()
-    engine = runtime()
+    engine = runtime(output.say)
     root = results or files.root / "results"
     chosen = that_fit(chosen, engine.describe())
-    with LiveWatcher(screen) as watcher:
+    with LiveWatcher(output.screen) as watcher:
         entries = run_suite(
             runtime=engine,
             topology=chosen.topology,
@@ -79,32 +93,44 @@ def run(
             on_result=lambda entry: watcher.note(entry.summary),
         )
     entries += chosen.not_applicable
-    for entry in entries:
-        if entry.measures is not None and entry.folder is not None:
-            render(entry.measures, screen, entry.folder.report)
-    outcome = overall(entries)
-    if len(entries) == 1:
-        measured = [entry.measures for entry in entries if entry.measures is not None]
-        render_unprotected(chosen.topology.name, measured, screen)
-    else:
-        render_suite(
-            chosen.topology.name,
-            [(entry.experiment, entry.measures or entry.why_not) for entry in entries],
-            outcome,
-            screen,
-            write_suite(root, chosen.topology.name, entries),
-        )
-    return outcome.exit_code
+    _say_what_came_of(chosen.topology.name, entries, root, output)
+    return overall(entries).exit_code
 
 
-def _run_trials(chosen: Chosen, repeated: Repetition, results: Path, seed: int | None) -> int:
-    from harness.report.trials import render_trials
+def _say_what_came_of(topology: str, entries: Sequence[SuiteEntry], results: Path, output: Output) -> None:
+    """One experiment by itself, or several with what they say as a whole."""
+    from harness.report.terminal import render, render_suite, render_unprotected, suite_line, verdict_line
+    from harness.run.suite import overall, write_suite
+
+    measured = [(one.measures, one.folder) for one in entries if one.measures is not None and one.folder is not None]
+    if len(entries) == len(measured) == 1:
+        ((measures, folder),) = measured
+
+        def show(screen: Console) -> None:
+            render(measures, screen, folder.report)
+            render_unprotected(topology, [measures], screen)
+
+        output.result(folder.measures_file, verdict=verdict_line(measures), where=f"report: {folder.report}", show=show)
+        return
+    path, outcome = write_suite(results, topology, entries), overall(entries)
+
+    def show_all(screen: Console) -> None:
+        for measures, folder in measured:
+            render(measures, screen, folder.report)
+        named = [(entry.experiment, entry.measures or entry.why_not) for entry in entries]
+        render_suite(topology, named, outcome, screen, path)
+
+    output.result(path, verdict=suite_line(topology, len(entries), outcome), where=f"suite: {path}", show=show_all)
+
+
+def _run_trials(chosen: Chosen, repeated: Repetition, results: Path, seed: int | None, output: Output) -> int:
+    from harness.report.trials import render_trials, trials_line
     from harness.run.experiment import command_line
     from harness.run.live import LiveWatcher
     from harness.run.trials import run_trials
 
-    screen, engine = console(), runtime()
-    with LiveWatcher(screen) as watcher:
+    engine = runtime(output.say)
+    with LiveWatcher(output.screen) as watcher:
         kept = run_trials(
             runtime=engine,
             topology=chosen.topology,
@@ -116,7 +142,12 @@ def _run_trials(chosen: Chosen, repeated: Repetition, results: Path, seed: int |
             argv=command_line(),
             on_result=lambda trial: watcher.note(f"{trial.label}: {trial.outcome.value}: {trial.reason}"),
         )
-    render_trials(kept.set, screen, kept.path)
+    output.result(
+        kept.path,
+        verdict=trials_line(kept.set),
+        where=f"trials: {kept.path}",
+        show=lambda screen: render_trials(kept.set, screen, kept.path),
+    )
     return kept.set.outcome.exit_code
 
 
@@ -129,6 +160,8 @@ def matrix(
     seed: Annotated[int | None, typer.Option(help="Repeat what was drawn by lot in another matrix.")] = None,
     results: Annotated[Path | None, typer.Option(help="Folder of the results.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the files, list the cells, start nothing.")] = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> int:
     """Run EXPERIMENTS on each of TOPOLOGIES; print what was promised against what was measured.
 
@@ -138,20 +171,20 @@ def matrix(
     from harness.faults.registry import RULES
     from harness.run.matrix import choose_matrix, dry_lines, run_matrix
 
-    files = catalog()
+    files, output = catalog(), Output(as_json=as_json, quiet=quiet)
     rows = choose_matrix(files, topologies, experiments, RULES, users=people(users))
     if dry_run:
+        output.no_document("--dry-run")
         for line in dry_lines(rows):
-            say(line)
+            output.say(line)
         return 0
 
-    from harness.report.matrix import render_matrix
+    from harness.report.matrix import matrix_line, render_matrix
     from harness.run.experiment import command_line
     from harness.run.live import LiveWatcher
 
-    screen = console()
-    engine = runtime()
-    with LiveWatcher(screen) as watcher:
+    engine = runtime(output.say)
+    with LiveWatcher(output.screen) as watcher:
         done = run_matrix(
             runtime=engine,
             rows=rows,
@@ -161,5 +194,10 @@ def matrix(
             argv=command_line(),
             on_result=lambda cell: watcher.note(f"{cell.topology}, {cell.experiment}: {cell.standing.value}"),
         )
-    render_matrix(done.cells, screen, done.path)
+    output.result(
+        done.path,
+        verdict=matrix_line(done.cells),
+        where=f"matrix: {done.path}",
+        show=lambda screen: render_matrix(done.cells, screen, done.path),
+    )
     return done.exit_code

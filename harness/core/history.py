@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Self, TextIO
 
 from harness.core.clock import NS_PER_S, Clock, to_s
-from harness.errors import RecordError
+from harness.errors import RecordError, RecordOfOtherVersion, RunError, UnfinishedRecord
 
 __all__ = [
     "Event",
@@ -31,6 +31,7 @@ __all__ = [
     "HistoryWriter",
     "Phase",
     "read_history",
+    "readable_events",
 ]
 
 SCHEMA_VERSION = 1
@@ -41,7 +42,7 @@ _BACK_AT_MOST_NS = NS_PER_S // 2
 class EventKind(StrEnum):
     """What an event says. The keys of `data` are listed beside each."""
 
-    OPENED = "opened"  # schema, run_id, topology, experiment
+    OPENED = "opened"  # schema, run_id, topology, experiment, spec_sha256 of spec.resolved.yaml
     CLOCK = "clock"  # offset_ns, round_trip_ns: events before this one are stamped with the harness's own clock
     WALL = "wall"  # offset_ns: the engine host's wall clock minus its monotonic one
     PHASE = "phase"  # name: one of Phase
@@ -126,8 +127,12 @@ class HistoryWriter:
     """Appends events; the operating system has each before `append` returns: a killed harness leaves what it knew."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
+        """Raises `RunError` naming `path` if the file can't be made."""
         self._clock = clock
-        self._file: TextIO = path.open("x", encoding="utf-8")
+        try:
+            self._file: TextIO = path.open("x", encoding="utf-8")
+        except OSError as error:
+            raise RunError(f"{path}: could not be written: {error.strerror}") from error
         self._digest = hashlib.sha256()
         self._seq = 0
         self.broken: OSError | None = None
@@ -159,6 +164,7 @@ class HistoryWriter:
         if not self._file.closed:
             with suppress(OSError):
                 self.append(EventKind.CLOSED, {"events": self._seq, "sha256": self._digest.hexdigest()})
+            with suppress(OSError):  # what does not fit any more is in `broken`
                 self._file.close()
 
     def __enter__(self) -> Self:
@@ -173,28 +179,34 @@ class HistoryWriter:
 def read_history(path: Path) -> History:
     """Read a closed history.
 
-    Raises `RecordError` naming the file and the line where it is missing, truncated, out of order, of another schema,
-    not what was written, or where the clock went back.
+    Raises `RecordError` naming the file and the line where it is missing, truncated (`UnfinishedRecord`), out of order,
+    of another schema (`RecordOfOtherVersion`), not what was written, or where the clock went back.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    except FileNotFoundError as error:
-        raise RecordError(f"{path}: there is no history", hint="is this a run's folder?") from error
-    events = _parse(path, lines)
+    lines = _lines(path)
+    events: list[Event] = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            events.append(_event(path, number, line))
+        except RecordError:
+            if number == len(lines) and not line.endswith(b"\n"):
+                break  # the line that was being written when the harness was killed, or the disk was full
+            raise
     if not events or events[-1].kind is not EventKind.CLOSED:
-        raise RecordError(
+        raise UnfinishedRecord(
             f"{path}:{len(lines)}: the history was not closed, so it may be truncated",
-            hint="the harness was killed in this run; nothing can be concluded from it",
+            hint="the harness was killed in this run, or its disk was full; nothing can be concluded from it",
         )
     closing = events[-1].data
-    digest = hashlib.sha256("".join(lines[:-1]).encode()).hexdigest()
+    digest = hashlib.sha256(b"".join(lines[:-1])).hexdigest()
     if closing.get("events") != len(events) - 1 or closing.get("sha256") != digest:
         raise RecordError(
             f"{path}:{len(lines)}: the closing line does not match the {len(events) - 1} events before it"
         )
     schema = events[0].data.get("schema") if events[0].kind is EventKind.OPENED else None
     if schema != SCHEMA_VERSION:
-        raise RecordError(f"{path}:1: schema {schema!r}, expected {SCHEMA_VERSION}", hint="written by another version")
+        raise RecordOfOtherVersion(
+            f"{path}:1: schema {schema!r}, expected {SCHEMA_VERSION}", hint="written by another version"
+        )
     for before, event in pairwise(events):
         # an event `clock` says that the clock is another one from here on
         if event.kind is not EventKind.CLOCK and event.t_ns < before.t_ns - _BACK_AT_MOST_NS:
@@ -205,15 +217,36 @@ def read_history(path: Path) -> History:
     return History(tuple(events))
 
 
-def _parse(path: Path, lines: Iterable[str]) -> list[Event]:
+def readable_events(path: Path) -> tuple[Event, ...]:
+    """The events of a history that is not whole, up to the first line that is none; to say how far a run came, never
+    to measure. Empty where there is no history."""
     events: list[Event] = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            record = json.loads(line)
-            event = Event(record["seq"], record["t_ns"], EventKind(record["kind"]), record["data"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise RecordError(f"{path}:{number}: not an event: {line[:80]!r}") from error
-        if event.seq != number - 1:
-            raise RecordError(f"{path}:{number}: event {event.seq} where {number - 1} was expected")
-        events.append(event)
-    return events
+    try:
+        for number, line in enumerate(_lines(path), start=1):
+            events.append(_event(path, number, line))
+    except RecordError:
+        pass  # `read_history` says what is wrong
+    return tuple(events)
+
+
+def _lines(path: Path) -> list[bytes]:
+    try:
+        return path.read_bytes().splitlines(keepends=True)
+    except FileNotFoundError as error:
+        raise RecordError(f"{path}: there is no history", hint="is this a run's folder?") from error
+    except OSError as error:
+        raise RecordError(f"{path}: can't be read: {error.strerror}") from error
+
+
+def _event(path: Path, number: int, line: bytes) -> Event:
+    shown = line[:80].decode("utf-8", errors="replace")
+    try:
+        record = json.loads(line.decode("utf-8"))
+        event = Event(record["seq"], record["t_ns"], EventKind(record["kind"]), record["data"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise RecordError(f"{path}:{number}: not an event: {shown!r}") from error
+    if not isinstance(event.t_ns, int) or not isinstance(event.data, dict):
+        raise RecordError(f"{path}:{number}: not an event: {shown!r}")
+    if event.seq != number - 1:
+        raise RecordError(f"{path}:{number}: event {event.seq} where {number - 1} was expected")
+    return event

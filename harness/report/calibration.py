@@ -15,7 +15,7 @@ from harness.core.calibration import series_of
 from harness.report import words
 from harness.report.terminal import STYLES
 
-__all__ = ["render_calibration"]
+__all__ = ["calibration_line", "render_calibration"]
 
 _HEADERS = (
     "length", "seen", "mean error", "spread", "largest", "inside the bounds", "truth ±", "bounds ±", "late p99"
@@ -37,10 +37,15 @@ def render_calibration(calibration: Calibration, console: Console, path: Path) -
         console.print(Text(line))
     for line in _degraded(calibration):
         console.print(Text(line))
-    console.print(Text.assemble((calibration.outcome.value, STYLES[calibration.outcome])))
+    console.print(calibration_line(calibration))
     for reason in calibration.reasons:
         console.print(Text(f"  - {reason}"))
     console.print(Text(f"calibration: {path}"), soft_wrap=True)
+
+
+def calibration_line(calibration: Calibration) -> Text:
+    """Whether the aims were met, in one line."""
+    return Text(calibration.outcome.value, style=STYLES[calibration.outcome])
 
 
 def _table(series: str, cells: list[Cell], *, judged: bool) -> Table:

@@ -18,7 +18,7 @@ from harness.core.words import Recovery
 from harness.report import words
 from harness.report.terminal import STYLES
 
-__all__ = ["few_words", "measured", "promised", "render_matrix"]
+__all__ = ["few_words", "matrix_line", "measured", "promised", "render_matrix"]
 
 _STYLES = {
     Standing.AS_PROMISED: "green",
@@ -46,9 +46,14 @@ def render_matrix(cells: Sequence[Cell], console: Console, path: Path | str) -> 
     for cell in cells:
         for line in _reasons(cell):
             console.print(Text(line, style=_STYLES[cell.standing]), soft_wrap=True)
-    counts = [f"{count} {word.value}" for word in Standing if (count := sum(c.standing is word for c in cells))]
-    console.print(Text(f"{len(cells)} cells: {', '.join(counts)}; exit code {exit_code(cells)}"), soft_wrap=True)
+    console.print(matrix_line(cells), soft_wrap=True)
     console.print(Text(f"matrix: {path}"), soft_wrap=True)
+
+
+def matrix_line(cells: Sequence[Cell]) -> Text:
+    """How many cells stand how, and the exit code, in one line."""
+    counts = [f"{count} {word.value}" for word in Standing if (count := sum(c.standing is word for c in cells))]
+    return Text(f"{len(cells)} cells: {', '.join(counts)}; exit code {exit_code(cells)}")
 
 
 def promised(promise: Promise | None) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -20,10 +19,10 @@ from harness.core.rates import Frequency, ManualRepair
 from harness.core.verdict import Outcome
 from harness.report.terminal import STYLES
 
-__all__ = ["duration", "render_nines", "template"]
+__all__ = ["duration", "nines_line", "render_nines", "template"]
 
 
-def render_nines(nines: Nines, console: Console, json_path: Path | None = None) -> None:
+def render_nines(nines: Nines, console: Console) -> None:
     """Print what can be said about a year, what it rests on, and what may not be said; or what is missing."""
     console.rule(Text(f"{nines.topology or 'no topology'} · a year"), characters="-")
     _evidence(nines, console)
@@ -34,9 +33,8 @@ def render_nines(nines: Nines, console: Console, json_path: Path | None = None) 
         console.print(Text("\nwhat may not be claimed", style="bold"))
         for line in nines.not_claimed:
             console.print(Text(f"  - {line}"))
-    _verdict(nines, console)
-    if json_path is not None:
-        console.print(Text(f"json: {json_path}"), soft_wrap=True)
+    console.print()
+    console.print(nines_line(nines))
 
 
 def duration(seconds: float) -> str:
@@ -294,24 +292,19 @@ def _diagram(nines: Nines, projection: Projection, diagram: Diagram) -> Table:
     return table
 
 
-def _verdict(nines: Nines, console: Console) -> None:
+def nines_line(nines: Nines) -> Text:
+    """The answer in one line."""
     question = nines.question
     whose = "platform" if question.by == "total" else "mean user's"
-    console.print()
     if nines.projection is None:
-        text = Text.assemble(
+        return Text.assemble(
             ("NOT KNOWN", STYLES[Outcome.INCONCLUSIVE]), f"  whether {question.target_percent:g}% is met"
         )
-        console.print(text)
-        return
     line = nines.projection.target(question.target_percent)
     budget, probability = duration(line.budget_s), _probability(line.probability(question))
     word, style = ("MET", STYLES[Outcome.PASS]) if nines.meets else ("NOT MET", STYLES[Outcome.FAIL])
-    console.print(
-        Text.assemble(
-            (word, style),
-            f"  under these rates and these faults the {whose} downtime is within the budget of "
-            f"{question.target_percent:g}% ({budget} a year) with probability {probability}, "
-            "expected 0.95 or more",
-        )
+    return Text.assemble(
+        (word, style),
+        f"  under these rates and these faults the {whose} downtime is within the budget of "
+        f"{question.target_percent:g}% ({budget} a year) with probability {probability}, expected 0.95 or more",
     )

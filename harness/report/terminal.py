@@ -14,7 +14,7 @@ from harness.analysis.measures import Measures
 from harness.core.verdict import Outcome
 from harness.report import checks, server_events, tables, words
 
-__all__ = ["STYLES", "render", "render_suite", "render_unprotected"]
+__all__ = ["STYLES", "render", "render_suite", "render_unprotected", "suite_line", "verdict_line"]
 
 STYLES = {
     Outcome.PASS: "bold green",
@@ -85,9 +85,20 @@ def render_suite(
             console.print(Text(f"  - {name}: {result.verdict.reasons[0]}"))
         if not isinstance(result, str) and (known := words.known_broken(result)):
             console.print(Text(f"  - {name}: {known}", style="yellow"))
-    console.print(Text.assemble((outcome.value, STYLES[outcome]), f"  {topology}, {len(entries)} experiments"))
+    console.print(suite_line(topology, len(entries), outcome))
     console.print(Text(f"suite: {path}"), soft_wrap=True)
     render_unprotected(topology, [result for _, result in entries if not isinstance(result, str)], console)
+
+
+def verdict_line(measures: Measures) -> Text:
+    """The verdict on a run in one line."""
+    outcome = measures.verdict.outcome
+    return Text.assemble((outcome.value, STYLES[outcome]), "  ", words.plain_sentence(measures))
+
+
+def suite_line(topology: str, experiments: int, outcome: Outcome) -> Text:
+    """The verdict on several experiments in one line."""
+    return Text.assemble((outcome.value, STYLES[outcome]), f"  {topology}, {experiments} experiments")
 
 
 def render_unprotected(topology: str, results: Sequence[Measures], console: Console) -> None:
@@ -232,10 +243,9 @@ def _checks(measures: Measures) -> Table:
 
 
 def _verdict(measures: Measures, console: Console) -> None:
-    verdict = measures.verdict
     console.print()
-    console.print(Text.assemble((verdict.outcome.value, STYLES[verdict.outcome]), "  ", words.plain_sentence(measures)))
+    console.print(verdict_line(measures))
     if known := words.known_broken(measures):
         console.print(Text(known, style="yellow"))
-    for reason in verdict.reasons:
+    for reason in measures.verdict.reasons:
         console.print(Text(f"  - {reason}"))

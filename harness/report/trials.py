@@ -16,7 +16,7 @@ from harness.analysis.trials import EARLY_STOP, Measure, Summary
 from harness.report import words
 from harness.report.terminal import STYLES
 
-__all__ = ["render_trials"]
+__all__ = ["render_trials", "trials_line"]
 
 _NONE = "-"
 
@@ -35,10 +35,7 @@ def render_trials(the_set: TrialSet, console: Console, path: Path | str) -> None
     console.print()
     for line in _remarks(the_set, summary):
         console.print(Text(line), soft_wrap=True)
-    outcome = the_set.outcome
-    asked = f"{len(the_set.trials)} of {the_set.at_most}" if the_set.stopped_early else str(the_set.at_most)
-    title = f"  {the_set.topology} · {the_set.experiment}, {asked} trials"
-    console.print(Text.assemble((outcome.value, STYLES[outcome]), title))
+    console.print(trials_line(the_set))
     for reason in the_set.reasons:
         console.print(Text(f"  - {reason}"))
     known = next(
@@ -47,6 +44,14 @@ def render_trials(the_set: TrialSet, console: Console, path: Path | str) -> None
     if known:
         console.print(Text(known, style="yellow"))
     console.print(Text(f"trials: {path}"), soft_wrap=True)
+
+
+def trials_line(the_set: TrialSet) -> Text:
+    """The verdict on the set in one line."""
+    outcome = the_set.outcome
+    asked = f"{len(the_set.trials)} of {the_set.at_most}" if the_set.stopped_early else str(the_set.at_most)
+    title = f"  {the_set.topology} · {the_set.experiment}, {asked} trials"
+    return Text.assemble((outcome.value, STYLES[outcome]), title)
 
 
 def _trials(the_set: TrialSet) -> Table:

@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,7 +20,7 @@ from harness.analysis.course import course_of
 from harness.analysis.log_lines import ContainerLog, read_log
 from harness.analysis.record import RunRecord
 from harness.core.experiment import Experiment
-from harness.core.history import EventKind, History, read_history
+from harness.core.history import EventKind, read_history
 from harness.core.rows import (
     BalancerView,
     DatabaseWrite,
@@ -34,13 +35,15 @@ from harness.core.rows import (
     values_of,
 )
 from harness.core.topology import Topology
-from harness.errors import RecordError, SpecError, UsageError
+from harness.errors import RecordError, RunError, UsageError
 from harness.report.junit import render_junit
+from harness.run.files import FolderLog, write_json, write_text, write_whole, writing
+from harness.run.other_files import read_run, read_spec, refuse_mixed
 from harness.run.paper import paper_picture
 from harness.run.row_files import Span, check_rows, read_rows, span_of
-from harness.spec.resolved import dump_resolved, load_resolved
+from harness.spec.resolved import dump_resolved
 
-__all__ = ["CalibrationFolder", "MatrixFile", "RunFolder", "TrialsFile", "runs_below"]
+__all__ = ["ROW_NAMES", "CalibrationFolder", "MatrixFile", "RunFolder", "TrialsFile", "runs_below", "sha256_of"]
 
 _ROW_TYPES: Mapping[str, RowType] = {
     "operations": Operation,
@@ -53,6 +56,9 @@ _ROW_TYPES: Mapping[str, RowType] = {
 }
 #: Runs of earlier versions have none, and their history says so: nothing is known of what they would tell.
 _LATER_ROWS = frozenset({"hub_writes", "servers"})
+#: By either of these a folder is known as a run's: the second is there first.
+_MARKS = ("history.jsonl", "spec.resolved.yaml")
+ROW_NAMES = tuple(_ROW_TYPES)
 
 
 class RunFolder:
@@ -67,18 +73,19 @@ class RunFolder:
     ) -> RunFolder:
         """Make a fresh folder with the resolved spec in it, and point `results/latest` at it."""
         path = root / topology.name / experiment.name / f"{started:%Y%m%dT%H%M%SZ}-{run_id}"
-        (path / "containers").mkdir(parents=True)
         folder = cls(path)
-        (path / "spec.resolved.yaml").write_text(dump_resolved(topology, experiment), encoding="utf-8")
-        fresh = root / f".latest-{run_id}"
-        fresh.symlink_to(path.relative_to(root))
-        fresh.replace(root / "latest")  # atomic: another run may do the same at this moment
+        with writing(path):
+            (path / "containers").mkdir(parents=True)
+            write_text(folder.spec, dump_resolved(topology, experiment))
+            fresh = root / f".latest-{run_id}"
+            fresh.symlink_to(path.relative_to(root))
+            fresh.replace(root / "latest")  # atomic: another run may do the same at this moment
         return folder
 
     @classmethod
     def existing(cls, path: Path) -> RunFolder:
-        """A folder that a run left. Raises `UsageError` if there is none."""
-        if not (path / "history.jsonl").is_file():
+        """A folder that a run left, whole or not. Raises `UsageError` if there is none."""
+        if not any((path / name).is_file() for name in _MARKS):
             raise UsageError(
                 f"{path} is not the folder of a run: there is no history.jsonl in it",
                 hint="name a folder like results/latest or results/<topology>/<experiment>/<time>-<id>",
@@ -90,19 +97,57 @@ class RunFolder:
         return self.path / "history.jsonl"
 
     @property
+    def spec(self) -> Path:
+        return self.path / "spec.resolved.yaml"
+
+    @property
+    def spec_sha256(self) -> str:
+        """For the history, which says with it what was run."""
+        return sha256_of(self.spec)
+
+    @property
+    def run_file(self) -> Path:
+        return self.path / "run.json"
+
+    @property
     def report(self) -> Path:
         return self.path / "report.html"
 
+    @property
+    def page_beside(self) -> Path:
+        """The page of a folder that is not whole, where there is a report already."""
+        return self.path / "broken.html"
+
+    @property
+    def logs(self) -> tuple[tuple[Path, str], ...]:
+        """What nothing is measured from, with what is in it."""
+        return (self.path / "harness.log", "the harness's own log"), (
+            self.path / "containers",
+            "logs of all containers",
+        )
+
+    @property
+    def derived(self) -> tuple[Path, ...]:
+        """What `analyse` rebuilds."""
+        others = ("verdict.json", "outages.csv", "sessions.csv", "junit.xml")
+        return self.measures_file, *(self.path / name for name in others), self.report
+
+    @property
+    def measures_file(self) -> Path:
+        return self.path / "measures.json"
+
+    def rows_file(self, name: str) -> Path:
+        """The file of one of `ROW_NAMES`."""
+        return self.path / f"{name}.parquet"
+
     def log_handler(self) -> logging.Handler:
         """Writes the harness's own log into the folder."""
-        handler = logging.FileHandler(self.path / "harness.log", encoding="utf-8")
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-        return handler
+        return FolderLog(self.path / "harness.log")
 
     # -- what a run writes -----------------------------------------------------------------------------------------
 
     def write_run(self, facts: Mapping[str, Any]) -> None:
-        self._write_json("run.json", facts)
+        write_json(self.run_file, facts, sort_keys=True)
 
     def write_rows(self, name: str, data: bytes) -> tuple[int, str]:
         """Check the rows that client or agent wrote and keep them as Parquet; returns their number and the file's
@@ -126,21 +171,34 @@ class RunFolder:
 
     def write_container(self, name: str, log: str, inspection: Mapping[str, Any]) -> None:
         folder = self.path / "containers" / name
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "log").write_text(log, encoding="utf-8")
-        (folder / "inspect.json").write_text(json.dumps(inspection, indent=1, default=str), encoding="utf-8")
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / "log", log)
+        write_json(folder / "inspect.json", inspection)
 
     # -- what is rebuilt from it -----------------------------------------------------------------------------------
 
     def load(self) -> RunRecord:
         """Everything that was recorded. Raises `RecordError` naming the file, and where it can the line or row, that is
         not whole, not of this run or version, or can't be true."""
+        try:
+            return self._load()
+        except OSError as error:  # no permission, a broken disk
+            raise RecordError(f"{error.filename or self.path}: can't be read: {error.strerror or error}") from error
+
+    def _load(self) -> RunRecord:
         history = read_history(self.history)
         # a run that broke or was interrupted early may have no rows; any other must have all of them
         cut_short = bool(history.of(EventKind.ERROR) or history.of(EventKind.INTERRUPTED))
-        topology, experiment = self._read_spec()
-        run = self._read_run()
-        self._refuse_mixed(history, topology, experiment, run)
+        topology, experiment = read_spec(self.spec, history)
+        run = read_run(self.run_file, may_miss=cut_short)
+        refuse_mixed(
+            self.history,
+            history,
+            (self.run_file, "run_id", run.get("run_id")),
+            (self.spec, "topology", topology.name),
+            (self.spec, "experiment", experiment.name),
+        )
         digests = {event.data["name"]: event.data["sha256"] for event in history.of(EventKind.ROWS)}
         span = span_of(history)
         may_miss = {name for name in _ROW_TYPES if cut_short or (name in _LATER_ROWS and name not in digests)}
@@ -152,78 +210,50 @@ class RunFolder:
         )
 
     def analyse(self) -> Measures:
-        """Rebuild every number, table and report of this folder from what was recorded."""
-        from harness.report.html import Background, render_html  # noqa: PLC0415 - the plotting library takes long to import
+        """Rebuild every number, table and report of this folder from what was recorded.
 
+        Raises `RecordError` as `load` does, and `RunError` where a report can't be written.
+        """
         record = self.load()
         measures = analyse(record)
+        try:
+            self._write_reports(record, measures)
+        except RunError as error:
+            hint = f"free some space; what was recorded is whole, and `harness analyze {self.path}` makes the reports"
+            raise RunError(error.message, hint=hint) from error
+        return measures
+
+    def _write_reports(self, record: RunRecord, measures: Measures) -> None:
+        from harness.report.html import Background, render_html  # noqa: PLC0415 - the plotting library takes long to import
+
         as_json = measures.to_json_dict()
-        self._write_json("measures.json", as_json)
-        self._write_json("verdict.json", as_json["verdict"])
-        pd.DataFrame(measures.outage_rows()).to_csv(self.path / "outages.csv", index=False)
-        pd.DataFrame(measures.session_rows()).to_csv(self.path / "sessions.csv", index=False)
-        (self.path / "junit.xml").write_text(render_junit(measures), encoding="utf-8")
+        write_json(self.measures_file, as_json, sort_keys=True)
+        write_json(self.path / "verdict.json", as_json["verdict"], sort_keys=True)
+        for name, rows in (("outages", measures.outage_rows()), ("sessions", measures.session_rows())):
+            write_whole(self.path / f"{name}.csv", partial(pd.DataFrame(rows).to_csv, index=False))
+        write_text(self.path / "junit.xml", render_junit(measures))
         background = Background(
             topology=record.topology,
             experiment=record.experiment,
             course=course_of(record, measures),
             picture=paper_picture(record.topology),
         )
-        self.report.write_text(render_html(measures, background), encoding="utf-8")
-        return measures
+        write_text(self.report, render_html(measures, background))
+        self.page_beside.unlink(missing_ok=True)  # the folder is whole again
 
     def _write_parquet(self, name: str, frame: pd.DataFrame) -> str:
-        path = self.path / f"{name}.parquet"
-        frame.to_parquet(path, index=False)
-        return _sha256(path)
-
-    def _read_spec(self) -> tuple[Topology, Experiment]:
-        path = self.path / "spec.resolved.yaml"
-        try:
-            return load_resolved(path.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise RecordError(f"{path}: is missing: nobody knows what was run") from error
-        except SpecError as error:
-            message = f"{path}: is not what a run of this version writes"
-            raise RecordError(message, detail=str(error), hint="written by another version") from error
-
-    def _read_run(self) -> Mapping[str, Any]:
-        path = self.path / "run.json"
-        try:
-            run = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return {}  # a run that was ended hard has none
-        except ValueError as error:
-            raise RecordError(f"{path}: is not JSON: {error}") from error
-        if not isinstance(run, dict):
-            raise RecordError(f"{path}: expected an object, found {type(run).__name__}")
-        return run
-
-    def _refuse_mixed(
-        self, history: History, topology: Topology, experiment: Experiment, run: Mapping[str, Any]
-    ) -> None:
-        """Raises `RecordError` where files of several runs lie in this folder."""
-        opened = history.events[0].data
-        others = {
-            ("run.json", "run_id"): run.get("run_id"),
-            ("spec.resolved.yaml", "topology"): topology.name,
-            ("spec.resolved.yaml", "experiment"): experiment.name,
-        }
-        for (name, key), found in others.items():
-            if key in opened and found is not None and found != opened[key]:
-                raise RecordError(
-                    f"{self.path / name}: {key} {found!r}, but {self.history}:1 says {opened[key]!r}",
-                    hint="files of two runs are in one folder",
-                )
+        path = self.rows_file(name)
+        write_whole(path, partial(frame.to_parquet, index=False))
+        return sha256_of(path)
 
     def _read_rows(self, name: str, digest: str | None, span: Span, *, may_miss: bool) -> pd.DataFrame:
-        path = self.path / f"{name}.parquet"
+        path = self.rows_file(name)
         row_type = _ROW_TYPES[name]
         if not path.is_file() or (digest is None and may_miss):
             if may_miss:
                 return pd.DataFrame(columns=columns(row_type)).astype(_dtypes(row_type))
             raise RecordError(f"{path}: these rows are missing although the run came to its end")
-        if _sha256(path) != digest:
+        if sha256_of(path) != digest:
             raise RecordError(f"{path}: is not the file that the history of this run knows")
         frame = read_rows(path, row_type)
         check_rows(path, row_type, frame, span)
@@ -235,10 +265,6 @@ class RunFolder:
             with path.open(encoding="utf-8", errors="replace") as lines:
                 logs[path.parent.name] = read_log(path.parent.name, lines, str(path))
         return logs
-
-    def _write_json(self, name: str, content: object) -> None:
-        text = json.dumps(content, indent=1, sort_keys=True, default=str)
-        (self.path / name).write_text(text + "\n", encoding="utf-8")
 
 
 class CalibrationFolder:
@@ -256,7 +282,8 @@ class CalibrationFolder:
     def create(cls, root: Path, started: datetime, calibration_id: str) -> CalibrationFolder:
         """Make a fresh folder."""
         path = root / cls._PLACE / f"{started:%Y%m%dT%H%M%SZ}-{calibration_id}"
-        (path / "containers").mkdir(parents=True)
+        with writing(path):
+            (path / "containers").mkdir(parents=True)
         return cls(path)
 
     @classmethod
@@ -279,17 +306,16 @@ class CalibrationFolder:
         history = read_history(self.recorded.history)
         cut_short = bool(history.of(EventKind.ERROR) or history.of(EventKind.INTERRUPTED))
         digests = {event.data["name"]: event.data["sha256"] for event in history.of(EventKind.ROWS)}
-        run_file = self.path / "run.json"
         return CalibrationRecord(
             history=history,
             probes=self.recorded._read_rows("probes", digests.get("probes"), span_of(history), may_miss=cut_short),
-            run=json.loads(run_file.read_text(encoding="utf-8")) if run_file.is_file() else {},
+            run=read_run(self.recorded.run_file, may_miss=cut_short),
         )
 
     def analyse(self) -> Calibration:
         """Rebuild `calibration.json` from what was recorded."""
         result = calibrate(self.load())
-        self.recorded._write_json(self._FILE, result.to_json_dict())
+        write_json(self.file, result.to_json_dict(), sort_keys=True)
         return result
 
 
@@ -302,10 +328,9 @@ class _ResultFile:
 
     def write(self, content: Mapping[str, Any]) -> None:
         """Replace the file as a whole, so that it can be read at any time."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = self.path.with_suffix(".part")
-        fresh.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        fresh.replace(self.path)
+        with writing(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(self.path, content)
 
     def relative(self, folder: RunFolder) -> str:
         """A run's folder, seen from that of all results."""
@@ -338,7 +363,7 @@ def runs_below(path: Path) -> list[RunFolder]:
         folders = [_named_folder(path, name) for name in _folder_names(path)]
     elif path.is_dir():
         # `latest` is a link to one of the others, and links are not followed
-        found = [history.parent.resolve() for history in path.resolve().rglob("history.jsonl")]
+        found = [mark.parent.resolve() for name in _MARKS for mark in path.resolve().rglob(name)]
         folders = [folder for folder in found if CalibrationFolder.found(folder) is None]
     else:
         raise UsageError(f"{path}: there is no such file or folder", hint="name results, or a folder or file in it")
@@ -382,7 +407,8 @@ def _named_folder(path: Path, name: str) -> Path:
     )
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Of the whole file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -335,7 +335,7 @@ class _Calibrating:
         self._history.close()
         if self._history.broken:
             raise RunError(
-                f"{self._folder.recorded.history} could not be written: {self._history.broken}",
+                f"{self._folder.recorded.history} could not be written: {self._history.broken.strerror}",
                 hint="free some space or name another --results; everything was removed from the engine",
             )
 

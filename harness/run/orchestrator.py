@@ -92,7 +92,13 @@ class Orchestrator:
         """The whole run. `facts` goes to run.json. An error or an interruption is recorded, not raised."""
         self._history.append(
             EventKind.OPENED,
-            {"schema": 1, "run_id": self._run_id, "topology": self._topology.name, "experiment": self._experiment.name},
+            {
+                "schema": 1,
+                "run_id": self._run_id,
+                "topology": self._topology.name,
+                "experiment": self._experiment.name,
+                "spec_sha256": self._folder.spec_sha256,
+            },
         )
         try:
             self._observe(facts)
@@ -132,6 +138,7 @@ class Orchestrator:
                 # a hold counts from the injection itself, which took its time
                 since_ns = self._injected_ns[act.index] if act.undo else start_ns
                 after_s = self._experiment.faults[act.index].hold_s if act.undo else act.at_s
+                self._announce(act, due_ns=since_ns + to_ns(after_s))
                 self._watch_until(client, since_ns + to_ns(after_s))
                 if not self._carry_out(deployment, act):
                     return
@@ -188,7 +195,7 @@ class Orchestrator:
         """Everybody works and every capability is good for `steady_state_s`; recorded whether it was reached."""
         users, needed_s = self._experiment.load.users, self._experiment.steady_state_s
         limit_s = self._experiment.load.ramp_s + _RAMP_GRACE_S + users * _PER_USER_GRACE_S + needed_s
-        self._phase(Phase.RAMP, f"{users} people log in and start to work")
+        self._phase(Phase.RAMP, f"{users} people log in and start to work", self._experiment.load.ramp_s)
         start_ns = self._clock.now_ns()
         working_since_ns: int | None = None
         while True:
@@ -198,6 +205,7 @@ class Orchestrator:
                 working_since_ns = None
             elif working_since_ns is None:
                 working_since_ns = snapshot["t_ns"]
+                self._watcher.phase(Phase.RAMP, "steady: everybody works, until all is good for long enough", needed_s)
             seconds = to_s(self._clock.now_ns() - start_ns)
             if not missing or seconds > limit_s:
                 reason = f"not steady after {limit_s:.0f} s: {missing}" if missing else ""
@@ -207,6 +215,12 @@ class Orchestrator:
                     self._watcher.note(reason)
                 return not missing
             self._sleep(_POLL_S)
+
+    def _announce(self, act: Act, *, due_ns: int) -> None:
+        """Say what comes next on the time line, and when."""
+        fault = self._experiment.faults[act.index]
+        what = f"until {fault.fault} on {fault.target} is {'undone' if act.undo else 'injected'}"
+        self._watcher.phase(Phase.FAULTS, what, max(0.0, to_s(due_ns - self._clock.now_ns())))
 
     def _carry_out(self, deployment: Deployment, act: Act) -> bool:
         """One act; False if the fault could not be shown to have taken effect, which ends the experiment."""
@@ -329,7 +343,7 @@ class Orchestrator:
         self._history.close()
         if self._history.broken:
             raise RunError(
-                f"{self._folder.history} could not be written: {self._history.broken}",
+                f"{self._folder.history} could not be written: {self._history.broken.strerror}",
                 hint="free some space or name another --results; everything of this run was removed from the engine",
             )
 
@@ -345,6 +359,7 @@ class Orchestrator:
         facts["probe_scheduler"] = stopped["probe_scheduler"]
         end_servers_watch(deployment, self._folder, self._history)
         collect_rows(deployment, CLIENT, stopped, self._folder, self._history)
+        self._watcher.phase(Phase.DRAIN, "looking up what was saved", None)
         where = (deployment, self._topology, self._folder, self._history)
         read_back(*where, clock=self._clock, prefix=self._stage.prefix)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from harness.core.clock import Clock
@@ -60,5 +61,6 @@ def record_error(history: HistoryWriter, watcher: Watcher, error: Exception) -> 
     message = error.message if isinstance(error, HarnessError) else str(error)
     detail = error.detail if isinstance(error, HarnessError) else ""
     log.exception("the harness broke")
-    history.append(EventKind.ERROR, {"type": type(error).__name__, "message": message, "detail": detail})
+    with suppress(OSError):  # it stays in `history.broken`, which ends the run; first everything has to be removed
+        history.append(EventKind.ERROR, {"type": type(error).__name__, "message": message, "detail": detail})
     watcher.note(f"error: {type(error).__name__}: {message}" + (f"\n{detail}" if detail else ""))

@@ -29,7 +29,7 @@ from harness.core.rows import (
     ServersSeen,
     columns,
 )
-from harness.errors import RecordError
+from harness.errors import RecordError, RecordOfOtherVersion
 
 __all__ = ["Span", "check_rows", "read_rows", "span_of"]
 
@@ -73,7 +73,7 @@ def read_rows(path: Path, row_type: RowType) -> pd.DataFrame:
     try:
         found = pq.read_schema(path).names
         if found != columns(row_type):
-            raise RecordError(
+            raise RecordOfOtherVersion(
                 f"{path}: columns {found}, expected {columns(row_type)}", hint="written by another version"
             )
         with pq.ParquetFile(path, read_dictionary=texts) as file:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.core.verdict import Outcome, together
+from harness.run.files import write_json, writing
 
 if TYPE_CHECKING:
     from harness.analysis import Measures
@@ -21,6 +21,7 @@ STANDARD_SUITE = ("node-kill", "lb-loss", "db-failover", "partition")
 #: The word for all of them.
 SUITE = "suite"
 ALL = "all"
+_SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,10 @@ def write_suite(results: Path, topology: str, entries: Sequence[SuiteEntry]) -> 
     """Keep what came of the suite beside its runs; returns the file, named after its first run."""
     first = next((entry.folder.path.name for entry in entries if entry.folder), "none")
     path = results / topology / "suites" / f"{first}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     content = {
+        "schema": _SCHEMA_VERSION,
         "topology": topology,
         "outcome": overall(entries).value,
         "experiments": [
@@ -82,7 +85,7 @@ def write_suite(results: Path, topology: str, entries: Sequence[SuiteEntry]) -> 
             for entry in entries
         ],
     }
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_json(path, content)
     return path
 
 

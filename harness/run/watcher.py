@@ -14,7 +14,8 @@ class Watcher(Protocol):
     """Is told what happens; decides nothing."""
 
     def phase(self, phase: Phase, detail: str, seconds: float | None) -> None:
-        """A phase began; `seconds` is how long it should take, where that is known."""
+        """A phase began, or another part of the one that goes on; `seconds` is how long it should take, where that is
+        known."""
         ...
 
     def note(self, text: str) -> None:

@@ -52,11 +52,14 @@ class FakeClient:
 
     def _working(self, t_ns: int) -> bool:
         """Whether a person's session works: somebody serves, for long enough to have started a session there."""
-        since_ns = self._platform.serving_since(t_ns)
-        pause_s = 0.0 if since_ns < self._start_ns else self._behaviour.restart_s
         if not self._behaviour.steady:
             return False
-        return self._platform.active_at(t_ns) != "" and t_ns >= since_ns + to_ns(pause_s)
+        return self._platform.active_at(t_ns) != "" and t_ns >= self._good_since_ns(t_ns)
+
+    def _good_since_ns(self, t_ns: int) -> int:
+        """From when sessions work with whoever serves at `t_ns`; not before the load began."""
+        since_ns = self._platform.serving_since(t_ns)
+        return self._start_ns if since_ns < self._start_ns else since_ns + to_ns(self._behaviour.restart_s)
 
     def working_at(self, t_ns: int) -> list[str]:
         """Who has a session that works."""
@@ -79,7 +82,8 @@ class FakeClient:
         works = self._working(now_ns)
         users = len(self._arrivals_ns)
         working = sum(map(self._carried, range(users))) if works else 0
-        good = {"samples": 9, "good_since_ns": self._start_ns if works else None, "last_ok": works, "last_detail": ""}
+        since_ns = self._good_since_ns(now_ns) if works else None
+        good = {"samples": 9, "good_since_ns": since_ns, "last_ok": works, "last_detail": ""}
         return {
             "t_ns": now_ns,
             "users": {"working": working, "recovering": users - working},

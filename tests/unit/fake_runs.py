@@ -10,7 +10,7 @@ from typing import Any
 from harness.analysis import Measures
 from harness.core.clock import FakeClock
 from harness.core.experiment import Experiment
-from harness.core.history import EventKind, Phase, read_history
+from harness.core.history import EventKind, HistoryWriter, Phase, read_history
 from harness.core.topology import Topology
 from harness.core.verdict import Outcome
 from harness.faults.base import State
@@ -22,7 +22,7 @@ from harness.run.experiment import run_experiment
 from harness.runtime.fake import Behaviour, FakeRuntime
 from harness.spec.loader import load_experiment
 
-__all__ = ["NO_TAKEOVER", "ROOT", "Recorder", "Result", "Run", "Toothless", "experiment", "run_once"]
+__all__ = ["NO_TAKEOVER", "ROOT", "Recorder", "Result", "Run", "Toothless", "experiment", "run_once", "with_other_spec"]
 
 ROOT = Path(__file__).resolve().parents[2]
 NO_TAKEOVER = ROOT / "tests/e2e/topologies/active-passive-no-takeover.yaml"
@@ -75,6 +75,19 @@ def run_once(results: Path, on: Topology, what: Experiment, behaviour: Behaviour
 def experiment(name: str) -> Experiment:
     """One of the catalogue."""
     return load_experiment(ROOT / f"experiments/{name}.yaml", RULES)
+
+
+def with_other_spec(folder: RunFolder, old: str, new: str) -> None:
+    """Make the folder one of a run whose spec had `new` in place of `old`; its history says so too."""
+    spec = folder.spec.read_text()
+    assert old in spec
+    folder.spec.write_text(spec.replace(old, new))
+    *events, closing = read_history(folder.history).events
+    folder.history.unlink()
+    with HistoryWriter(folder.history, FakeClock(closing.t_ns)) as history:
+        for event in events:
+            changed = {"spec_sha256": folder.spec_sha256} if event.kind is EventKind.OPENED else {}
+            history.append(event.kind, {**event.data, **changed}, t_ns=event.t_ns)
 
 
 class Toothless(Kill):

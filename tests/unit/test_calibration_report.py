@@ -194,7 +194,7 @@ def test_the_exit_code_says_whether_the_aims_are_met_and_analyze_says_it_again(
     code: int,
 ) -> None:
     clock = FakeClock()
-    monkeypatch.setattr("harness.cli.calibration.runtime", lambda: RigRuntime(clock, tmp_path, behaviour, MACHINE))
+    monkeypatch.setattr("harness.cli.calibration.runtime", lambda _say: RigRuntime(clock, tmp_path, behaviour, MACHINE))
     monkeypatch.setattr("harness.run.calibrate.run_calibration", partial(run_calibration, clock=clock))
     options = ("--seconds", "0.5", "--repetitions", "2", "--results", str(tmp_path / "results"))
     assert command(monkeypatch, "calibrate", *options) == code

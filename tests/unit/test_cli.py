@@ -289,7 +289,7 @@ def test_a_matrix_is_shown_and_its_standing_is_the_exit_code(
         cell = Cell(topology="active-passive", experiment="node-kill", promise=None, why_not="not run: interrupted")
         return Matrix([cell], tmp_path / "matrix.json")
 
-    monkeypatch.setattr("harness.cli.running.runtime", lambda: "the engine")
+    monkeypatch.setattr("harness.cli.running.runtime", lambda _say: "the engine")
     monkeypatch.setattr("harness.run.matrix.run_matrix", run_matrix)
     argv = ["active-passive", "node-kill", "--users", "3", "--seed", "5", "--results", str(tmp_path)]
     code, out, _ = harness("matrix", *argv)

@@ -14,7 +14,7 @@ from harness.core.conversation import answer, answered_number, parse_answer, req
 from harness.core.history import EventKind, HistoryWriter, read_history
 from harness.core.rows import RowWriter, SavedValue, split_checked
 from harness.core.verdict import Check, Outcome, decide
-from harness.errors import PeerError, RecordError
+from harness.errors import PeerError, RecordError, RunError
 
 
 def write_history(path: Path) -> list[str]:
@@ -58,7 +58,7 @@ def test_another_schema_is_refused(tmp_path: Path) -> None:
 
 def test_a_history_is_never_written_over(tmp_path: Path) -> None:
     write_history(tmp_path / "h")
-    with pytest.raises(FileExistsError):
+    with pytest.raises(RunError, match="h: could not be written: File exists"):
         HistoryWriter(tmp_path / "h", FakeClock())
 
 

@@ -200,7 +200,9 @@ def test_what_servers_said_is_a_plot_and_a_table() -> None:
     text = Page(whole()).text
     assert "+0.40 s load-balancer node down workbench-0 is DOWN +1.50 s database promoted <b>me" in text
     assert "<b>me" not in whole()
-    assert "What servers said" not in Page(page_of(twelve_users())).text
+    silent = Page(page_of(twelve_users())).text
+    assert "no server said before the undoing that it noticed" in silent
+    assert "+0.40 s" not in silent
 
 
 # -- sessions --------------------------------------------------------------------------------------------------------

@@ -85,8 +85,8 @@ def test_the_page_is_well_formed_and_loads_nothing(name: str, request: pytest.Fi
     windows = ["User-uptime by window length"] * bool(measures.user_uptime.windowed)
     said = ["What servers said"] * bool(measures.detections or measures.server_events_missing)
     assert page.headings[1:] == [
-        "Timeline", *said, "Promises and objectives", "Capabilities", "Outages", "Sessions", *windows, "Acknowledged writes",
-        "Faults and their proof", "Repeat it", "What was real, and how exactly it was measured",
+        "Timeline", *said, "Promises and objectives", "Capabilities", "Outages", "Sessions", *windows,
+        "Acknowledged writes", "Faults and their proof", "Repeat it", "What was real, and how exactly it was measured",
         "Versions and machine",
     ]  # fmt: skip
     assert measures.verdict.outcome.value in page.text

@@ -359,7 +359,7 @@ def test_the_command_prints_the_set_and_its_verdict_is_the_exit_code(
         return caught.value.code, capsys.readouterr().out
 
     monkeypatch.setattr("harness.run.trials.run_trials", partial(run_trials, clock=bench.clock))
-    monkeypatch.setattr("harness.cli.running.runtime", lambda: bench.runtime)
+    monkeypatch.setattr("harness.cli.running.runtime", lambda _say: bench.runtime)
     words = ["--users", "2", "--trials", "1", "--seed", "7", "--results", str(bench.results)]
     code, out = harness("run", "active-passive", "node-kill", *words)
     assert code == 0
