@@ -15,12 +15,21 @@ __all__ = ["analyze"]
 def analyze(
     folder: Annotated[
         Path,
-        typer.Argument(help="A run's folder, e.g. results/latest, a calibration's, or the file of a set of trials."),
+        typer.Argument(help="A run's folder, e.g. results/latest, a calibration's, or the file of trials or a matrix."),
     ],
 ) -> int:
-    """Rebuild every number and report of a run, of a calibration, or of a set of trials, from what it recorded; exit
-    with its verdict."""
+    """Rebuild every number and report of a run, of a calibration, of a set of trials or of a matrix, from what it
+    recorded; exit with its verdict."""
     if folder.is_file():
+        from harness.run.matrix_again import is_matrix, reanalyse_matrix
+
+        if is_matrix(folder):
+            from harness.report.matrix import render_matrix
+
+            matrix = reanalyse_matrix(folder)
+            render_matrix(matrix.result, console(), matrix.file.path)
+            return matrix.exit_code
+
         from harness.report.trials import render_trials
         from harness.run.trials import reanalyse
 

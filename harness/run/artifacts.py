@@ -37,7 +37,7 @@ from harness.report.junit import render_junit
 from harness.run.row_files import Span, check_rows, read_rows, span_of
 from harness.spec.resolved import dump_resolved, load_resolved
 
-__all__ = ["CalibrationFolder", "MatrixFile", "RunFolder", "TrialsFile", "runs_below"]
+__all__ = ["CalibrationFolder", "ResultFile", "RunFolder", "TrialsFile", "runs_below"]
 
 _ROW_TYPES: Mapping[str, RowType] = {
     "operations": Operation,
@@ -274,7 +274,7 @@ class CalibrationFolder:
         return result
 
 
-class _ResultFile:
+class ResultFile:
     """A file about several runs."""
 
     def __init__(self, root: Path, path: Path) -> None:
@@ -283,24 +283,20 @@ class _ResultFile:
 
     def write(self, content: Mapping[str, Any]) -> None:
         """Replace the file as a whole, so that it can be read at any time."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = self.path.with_suffix(".part")
-        fresh.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        fresh.replace(self.path)
+        self._replace(self.path, json.dumps(content, indent=1) + "\n")
+
+    def _replace(self, path: Path, text: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_suffix(".part")
+        fresh.write_text(text, encoding="utf-8")
+        fresh.replace(path)
 
     def relative(self, folder: RunFolder) -> str:
         """A run's folder, seen from that of all results."""
         return str(folder.path.resolve().relative_to(self.root.resolve()))
 
 
-class MatrixFile(_ResultFile):
-    """`results/matrix/<UTC time>-<id>.json`: what came of each cell of a matrix."""
-
-    def __init__(self, root: Path, started: datetime, matrix_id: str) -> None:
-        super().__init__(root, root / "matrix" / f"{started:%Y%m%dT%H%M%SZ}-{matrix_id}.json")
-
-
-class TrialsFile(_ResultFile):
+class TrialsFile(ResultFile):
     """`results/<topology>/<experiment>/trials/<first run>.json`: a set of trials; its first run is the control run."""
 
     FOLDER: ClassVar[str] = "trials"
