@@ -247,10 +247,10 @@ def _run_row(
                 context.watcher.note(str(slot))
                 with interrupts.allowed():
                     pass
-            then = next((other.experiment for where, other in runs[index + 1 :] if kept.wanted(where)), None)
+            then = next((other for where, other in runs[index + 1 :] if kept.wanted(where)), None)
             run_id = new_run_id()
             kept.begin(slot, run_id)
-            turn = turns.run(planned.experiment, run_id, seed=planned.seed, then=then, facts=kept.facts(planned))
+            turn = turns.run(planned, run_id, then=then, facts=kept.facts(planned))
             cell, trial = kept.add(row, slot, turn)
             context.on_result(cell, trial, slot)
             if kept.interrupted:

@@ -11,7 +11,7 @@ from harness.core.topology import Topology
 from harness.run.choice import Chosen
 from harness.run.paper import paper_plan
 from harness.run.plan import clock_roles
-from harness.run.schedule import PlannedRun, fingerprint, make_plan, schedule
+from harness.run.schedule import PlannedRun, fingerprint, make_plan, once
 from harness.run.stage import CLIENT
 
 __all__ = ["MatrixPlan", "Slot", "differences", "make_matrix_plan"]
@@ -88,7 +88,7 @@ def make_matrix_plan(rows: Sequence[Chosen], *, trials: int | None, users: int |
         mine = runs.setdefault(row.topology.name, [])
         for experiment in row.experiments:
             if trials is None:
-                mine.append((Slot(row.topology.name, experiment.name, 1), _once(row.topology, experiment, seed)))
+                mine.append((Slot(row.topology.name, experiment.name, 1), once(row.topology, experiment, seed)))
                 continue
             plan = make_plan(row.topology, experiment, trials, seed)
             load = (experiment.load, experiment.steady_state_s, experiment.links, clock_roles(experiment))
@@ -125,14 +125,6 @@ def _files(key: str, then: Mapping[str, str], today: Mapping[str, str]) -> Itera
 
 def _said(value: object) -> str:
     return "not given" if value is None else str(value)
-
-
-def _once(topology: Topology, experiment: Experiment, seed: int) -> PlannedRun:
-    """As `harness run` does it: the exact times of the file."""
-    content = schedule(topology.with_links(experiment.links), experiment, seed)
-    return PlannedRun(
-        number=1, seed=seed, offset_s=0.0, experiment=experiment, schedule=content, sha256=fingerprint(content)
-    )
 
 
 def _sha256(spec: Topology | Experiment) -> str:

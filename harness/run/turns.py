@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.clock import Clock
-from harness.core.experiment import Experiment
 from harness.core.topology import Topology
 from harness.run.experiment import run_on
 from harness.run.interrupts import Interrupts
-from harness.run.plan import clock_roles
+from harness.run.schedule import PlannedRun
 from harness.run.stage import Stage
 from harness.run.suite import SuiteEntry
 from harness.run.watcher import Watcher
@@ -65,31 +64,21 @@ class Turns:
             self._stage.close()
 
     def run(
-        self,
-        experiment: Experiment,
-        run_id: str,
-        *,
-        seed: int,
-        then: Experiment | None,
-        facts: Mapping[str, Any] | None,
+        self, planned: PlannedRun, run_id: str, *, then: PlannedRun | None, facts: Mapping[str, Any] | None = None
     ) -> Turn:
         """One run; the platform is kept if `then`, the next one, needs the same. `facts` goes to run.json too."""
         stage, fresh_because = self._stage, ""
         if stage is None or stage.closed:
             fresh_because = stage.unfit_because if stage else ""
-            stage = self._stage = Stage(
-                self._runtime,
-                self._topology.with_links(experiment.links),
-                run_id,
-                clock_roles=clock_roles(experiment),
-            )
+            topology = self._topology.with_links(planned.experiment.links)
+            stage = self._stage = Stage(self._runtime, topology, run_id, clock_roles=planned.clock_roles)
         entry = run_on(
             stage,
-            experiment,
+            planned.experiment,
             run_id,
             results=self._results,
             watcher=self._watcher,
-            seed=seed,
+            seed=planned.seed,
             clock=self._clock,
             argv=self._argv,
             machine=self._machine,
@@ -99,6 +88,6 @@ class Turns:
         )
         return Turn(entry, stage.run_id, fresh_because)
 
-    def _serves(self, stage: Stage, experiment: Experiment) -> bool:
-        topology = self._topology.with_links(experiment.links)
-        return clock_roles(experiment) == stage.clock_roles and topology == stage.topology
+    def _serves(self, stage: Stage, planned: PlannedRun) -> bool:
+        topology = self._topology.with_links(planned.experiment.links)
+        return planned.clock_roles == stage.clock_roles and topology == stage.topology

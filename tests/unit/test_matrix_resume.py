@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,25 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MatrixBench:
     return MatrixBench(make_catalog(tmp_path, quick=True), tmp_path / "results")
 
 
+@pytest.fixture(scope="module")
+def cut_short_once(tmp_path_factory: pytest.TempPathFactory) -> Matrix:
+    """Stopped in the run of the second topology. To be copied, not used."""
+    folder = tmp_path_factory.mktemp("cut-short")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("harness.report.html.render_html", lambda _: "")
+        bench = MatrixBench(make_catalog(folder, quick=True), folder / "results")
+        stop_at(bench, "topology 2 of 2")
+        return bench.go(*CELLS)
+
+
+@pytest.fixture
+def first(bench: MatrixBench, cut_short_once: Matrix) -> Matrix:
+    """A matrix of which the second of two cells was cut short."""
+    there = cut_short_once.file
+    shutil.copytree(there.root, bench.results, symlinks=True)
+    return replace(cut_short_once, file=MatrixFile(bench.results, bench.results / there.path.relative_to(there.root)))
+
+
 def stop_at(bench: MatrixBench, note: str) -> None:
     """Somebody stops it in a run, once that was noted."""
 
@@ -45,14 +65,6 @@ def stop_at(bench: MatrixBench, note: str) -> None:
 def goes_well(bench: MatrixBench) -> None:
     bench.behaviour.on_sleep = None
     bench.watcher = Recorder()
-
-
-def cut_short(bench: MatrixBench, **more: Any) -> Matrix:
-    """Stopped in the run of the second topology."""
-    stop_at(bench, "topology 2 of 2")
-    done = bench.go(*CELLS, **more)
-    goes_well(bench)
-    return done
 
 
 #: What a process does that is ended hard in its second run.
@@ -73,8 +85,7 @@ bench.go("right,wrong", "node-kill")
 """
 
 
-def test_only_the_missing_runs_are_run_and_what_was_cut_short_is_not_counted(bench: MatrixBench) -> None:
-    first = cut_short(bench)
+def test_only_the_missing_runs_are_run_and_what_was_cut_short_is_not_counted(bench: MatrixBench, first: Matrix) -> None:
     before = bench.histories()
     assert len(before) == 2
     done = bench.go(*CELLS, seed=None, resume=str(first.file.path))
@@ -136,8 +147,7 @@ def test_after_a_hard_end_the_run_in_the_middle_is_found_and_run_again(bench: Ma
     assert content(done)["running"] is None
 
 
-def test_a_matrix_can_be_cut_short_more_than_once(bench: MatrixBench) -> None:
-    cut_short(bench)
+def test_a_matrix_can_be_cut_short_more_than_once(bench: MatrixBench, first: Matrix) -> None:
     stop_at(bench, "RESUMED")
     again = bench.go(*CELLS, resume="latest")
     assert len(again.result.cells[1].trials[0].interrupted_runs) == 2
@@ -190,28 +200,25 @@ def _versions(_bench: MatrixBench, patch: pytest.MonkeyPatch) -> dict[str, Any]:
     ],
 )
 def test_what_is_not_as_it_was_is_named_and_nothing_is_overwritten(
-    bench: MatrixBench, monkeypatch: pytest.MonkeyPatch, change: Change, says: str
+    bench: MatrixBench, first: Matrix, monkeypatch: pytest.MonkeyPatch, change: Change, says: str
 ) -> None:
-    first = cut_short(bench)
     before = first.file.path.read_bytes()
     more = change(bench, monkeypatch)
     with pytest.raises(UsageError) as caught:
         bench.go(*CELLS, resume="latest", **more)
     assert says in str(caught.value)
     assert first.file.path.read_bytes() == before
-    assert bench.runtimes.opened == []
+    assert len(bench.histories()) == 2, "nothing was started"
 
 
-def test_other_cells_are_refused_with_their_names(bench: MatrixBench) -> None:
-    cut_short(bench)
+def test_other_cells_are_refused_with_their_names(bench: MatrixBench, first: Matrix) -> None:
     with pytest.raises(UsageError) as caught:
         bench.go("right", "node-kill,other", resume="latest")
     assert "topologies are right, and were right, wrong when the matrix began" in str(caught.value)
     assert "experiments are node-kill, other, and were node-kill when the matrix began" in str(caught.value)
 
 
-def test_a_comment_is_no_difference(bench: MatrixBench) -> None:
-    cut_short(bench)
+def test_a_comment_is_no_difference(bench: MatrixBench, first: Matrix) -> None:
     change(bench, "topologies/right", "description:", "# a comment\ndescription:")
     assert bench.go(*CELLS, resume="latest").result.finished
 
@@ -240,15 +247,13 @@ def test_files_that_can_not_be_gone_on_with(bench: MatrixBench, tmp_path: Path) 
         assert path.read_text() == text
 
 
-def test_a_finished_run_whose_folder_is_gone_is_not_run_again_in_silence(bench: MatrixBench) -> None:
-    first = cut_short(bench)
+def test_a_finished_run_whose_folder_is_gone_is_not_run_again_in_silence(bench: MatrixBench, first: Matrix) -> None:
     shutil.rmtree(bench.results / first.result.cells[0].trials[0].folder)
     with pytest.raises(UsageError, match=r"names the run right/node-kill/.*, which is not there"):
         bench.go(*CELLS, resume="latest")
 
 
-def test_a_matrix_that_is_running_is_left_alone(bench: MatrixBench) -> None:
-    first = cut_short(bench)
+def test_a_matrix_that_is_running_is_left_alone(bench: MatrixBench, first: Matrix) -> None:
     with first.file.held(), pytest.raises(UsageError, match="another process is running this matrix"):
         bench.go(*CELLS, resume="latest")
 
@@ -256,8 +261,7 @@ def test_a_matrix_that_is_running_is_left_alone(bench: MatrixBench) -> None:
 # -- of the last night -------------------------------------------------------------------------------------------------
 
 
-def test_recent_goes_on_with_one_of_the_same_plan_or_begins_another(bench: MatrixBench) -> None:
-    first = cut_short(bench)
+def test_recent_goes_on_with_one_of_the_same_plan_or_begins_another(bench: MatrixBench, first: Matrix) -> None:
     other = bench.go("right", "node-kill", resume="recent")
     assert other.file.path != first.file.path, "another plan"
     goes_well(bench)
@@ -269,25 +273,24 @@ def test_recent_goes_on_with_one_of_the_same_plan_or_begins_another(bench: Matri
     assert not any("RESUMED" in note for note in bench.watcher.notes)
 
 
-def test_recent_is_not_the_night_before(bench: MatrixBench) -> None:
-    first = cut_short(bench)
+def test_recent_is_not_the_night_before(bench: MatrixBench, first: Matrix) -> None:
     for hours, found in ((11.9, True), (12.1, False)):
         began = datetime.now(UTC) - timedelta(hours=hours)
         first.file.write({**content(first), "started_utc": began.isoformat()})
         assert (left_by(bench.results, "recent", content(first)["plan"]) is not None) is found
 
 
-def test_recent_says_loudly_why_it_begins_another(bench: MatrixBench) -> None:
-    first = cut_short(bench)
+def test_recent_says_loudly_why_it_begins_another(bench: MatrixBench, first: Matrix) -> None:
     done = bench.go(*CELLS, resume="recent", machine={"cores": 8})
     assert done.file.path != first.file.path
     (said,) = [note for note in bench.watcher.notes if "NOT RESUMED" in note]
     assert "machine.cores is 8, and was 2 when the matrix began. Another matrix begins" in said
 
 
-def test_what_is_not_said_is_taken_from_the_file(bench: MatrixBench) -> None:
+def test_what_is_not_said_is_taken_from_the_file(bench: MatrixBench, first: Matrix) -> None:
     assert resumed_words(bench.results, "", Words()) == Words("all", "suite")
     assert resumed_words(bench.results, "recent", Words(trials=2)) == Words("all", "suite", 2)
-    cut_short(bench, users=3)
+    written = content(first)
+    first.file.write({**written, "plan": {**written["plan"], "users": 3}})
     assert resumed_words(bench.results, "latest", Words()) == Words("right,wrong", "node-kill", None, 3)
     assert resumed_words(bench.results, "latest", Words("bare", trials=4)) == Words("bare", "node-kill", 4, 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from harness.analysis.matrix_result import MatrixResult
 from harness.analysis.standing import Cell, CellTrial, Standing
 from harness.core.history import Phase
 from harness.core.verdict import Outcome
-from harness.faults.registry import RULES
+from harness.errors import SpecError
+from harness.faults.registry import FAULTS, RULES
 from harness.run.matrix import choose_matrix
+from harness.run.matrix_nines import nines_of
 from harness.run.matrix_plan import Slot, make_matrix_plan
 from harness.run.schedule import make_plan
 from tests.unit.matrix_runs import MatrixBench, content, make_catalog
@@ -82,6 +85,22 @@ def test_another_load_gets_a_control_run_of_its_own(bench: MatrixBench) -> None:
         "wrong, other, control run": ("other",),
     }
     assert plan.control_of(Slot("right", "lb-loss", 2)) == Slot("right", "node-kill", 0)
+
+
+def test_a_control_run_is_on_the_kind_of_platform_that_its_trials_need(bench: MatrixBench) -> None:
+    path = bench.catalog.experiment_path("other")
+    skew = "{fault: clock_skew, target: 'workbench[0]', at_s: 2, hold_s: 5, options: {offset_s: 60}}"
+    path.write_text(re.sub("faults: .*", f"faults: [{skew}]", path.read_text()))
+    rows = choose_matrix(bench.catalog, "right", "node-kill,other", RULES)
+    plan = make_matrix_plan(rows, trials=1, users=None, seed=1)
+    assert len(plan.controls) == 2, "a clock that can be set takes a library that nobody has for nothing"
+    roles = [(str(slot), sorted(planned.clock_roles)) for slot, planned in plan.runs["right"]]
+    assert roles == [
+        ("right, node-kill, control run", []),
+        ("right, node-kill, trial 1", []),
+        ("right, other, control run", ["workbench"]),
+        ("right, other, trial 1", ["workbench"]),
+    ]
 
 
 def test_trials_that_disagree_make_a_flaky_cell_and_the_worst_one_counts(bench: MatrixBench) -> None:
@@ -162,3 +181,48 @@ def test_what_a_trial_measured_proves_nothing_beside_a_control_run_that_was_not_
     assert cell.trials[0].outcome is Outcome.PASS
     assert cell.standing is Standing.NO_PROOF
     assert cell.trials[0].reason.startswith("the control run was not clean")
+
+
+# -- nines -----------------------------------------------------------------------------------------------------------
+
+_RATES = """\
+rates:
+  node-kill: {per_year: 1, uncertainty_percent: 50, source: this test}
+manual_repair: {median_s: 600, p95_s: 1200, source: this test}
+"""
+
+
+def test_the_nines_that_the_trials_allow_are_told_under_rates_by_topology(bench: MatrixBench, tmp_path: Path) -> None:
+    rates = tmp_path / "rates.yaml"
+    rates.write_text(_RATES)
+    rows = choose_matrix(bench.catalog, "bare,right", "node-kill,lb-loss", RULES)
+    allowed = nines_of(rates, rows, bench.catalog.experiments(), sorted(FAULTS))
+    done = bench.go("bare,right", "node-kill", trials=1, nines=allowed)
+    bare, right = (gain.nines for gain in done.result.gains)
+    assert right is not None
+    assert right.target_percent == 99.99, "of two failures a year one in three may take ten minutes"
+    assert right.mean_s is not None
+    assert right.upper_s is not None
+    assert 0 < right.mean_s < right.upper_s
+    assert bare is not None
+    assert bare.target_percent is not None
+    assert content(done)["buys"][1]["nines"]["target_percent"] == 99.99
+    rates.write_text(_RATES.replace("node-kill", "lb-loss"))
+    less = nines_of(rates, rows, bench.catalog.experiments(), sorted(FAULTS))
+    folder = bench.results / done.result.cells[1].trials[0].folder
+    assert less([]).why_not == "nothing was proved"
+    assert less([folder]).target_percent is not None, "the shipped rate of a machine that dies"
+    rates.write_text(_RATES.replace("source: this test", ""))
+    with pytest.raises(SpecError, match="source"):
+        nines_of(rates, rows, bench.catalog.experiments(), sorted(FAULTS))
+
+
+def test_rates_that_are_missing_are_named(bench: MatrixBench, tmp_path: Path) -> None:
+    rates = tmp_path / "rates.yaml"
+    rates.write_text("rates:\n  node-kill: {per_year: 0.1, uncertainty_percent: 50, source: this test}\n")
+    rows = choose_matrix(bench.catalog, "right", "node-kill", RULES)
+    done = bench.go("right", "node-kill", nines=nines_of(rates, rows, bench.catalog.experiments(), sorted(FAULTS)))
+    (gain,) = done.result.gains
+    assert gain.nines is not None
+    assert gain.nines.target_percent is None
+    assert "repair" in gain.nines.why_not
