@@ -150,7 +150,8 @@ def run_matrix(
             watcher.note(f"RESUMED: {file.path}: {finished} runs are finished and kept, the rest is run now")
         kept.write()
         file.point_at()
-        _run_rows(_Context(runtime, results, watcher, clock, argv, machine, on_result), plan, kept)
+        # where its file is, its runs are
+        _run_rows(_Context(runtime, file.root, watcher, clock, argv, machine, on_result), plan, kept)
         result = kept.write()
         if nines is not None:
             result = kept.allow({name: nines(_proven(file, result, name)) for name in result.topologies})

@@ -106,6 +106,13 @@ def test_only_the_missing_runs_are_run_and_what_was_cut_short_is_not_counted(ben
     assert left not in json.dumps(content(done)["buys"])
 
 
+def test_the_runs_of_a_matrix_are_where_its_file_is(bench: MatrixBench, first: Matrix, tmp_path: Path) -> None:
+    bench.results = tmp_path / "elsewhere"
+    done = bench.go(*CELLS, resume=str(first.file.path))
+    assert (first.file.root / done.result.cells[1].trials[0].folder / "run.json").is_file()
+    assert not bench.results.exists()
+
+
 def test_trials_are_gone_on_with_one_by_one(bench: MatrixBench) -> None:
     stop_at(bench, "node-kill, trial 2")
     first = bench.go("right", "node-kill", trials=2)
