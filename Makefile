@@ -9,13 +9,20 @@ PYTHON ?= python3
 BIN := .venv/bin
 EXP ?= suite
 TOPO ?=
-TOPOS ?= all
-EXPS ?= suite
+TOPOS ?=
+EXPS ?=
+TRIALS ?=
+# RESUME=1 goes on with the last matrix, RESUME=FILE with that one
+RESUME ?=
+SEED ?= 1
+BASELINE ?= results/baseline.json
 ARGS ?=
+# nothing is said where a matrix is gone on with: its file knows
+MATRIX_OF = $(if $(TOPOS)$(EXPS)$(if $(RESUME),,new),$(or $(TOPOS),all) $(or $(EXPS),suite))
 # as root on Debian or Ubuntu, what is missing is installed; else it is said
 PRIVILEGED := $(shell [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo yes)
 
-.PHONY: help setup browser chaos matrix test test-unit test-integration test-e2e test-all compose-tool lint lock docs docs-generated bench clean
+.PHONY: help setup browser chaos matrix nightly baseline test test-unit test-integration test-e2e test-all compose-tool lint lock docs docs-generated bench clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -41,8 +48,23 @@ browser:  # what opens pages in tests
 chaos: .venv/.ready  ## run EXP (default the suite of four; a name, all, or a,b) on TOPO: make chaos TOPO=active-passive
 	@$(BIN)/harness run $(TOPO) $(if $(TOPO),$(EXP)) $(ARGS)
 
-matrix: .venv/.ready  ## TOPOS (default all) under EXPS (default suite): make matrix TOPOS=a,b EXPS=node-kill
-	@$(BIN)/harness matrix $(TOPOS) $(EXPS) $(ARGS)
+matrix: .venv/.ready  ## TOPOS (default all) under EXPS (default suite), TRIALS of each: make matrix TOPOS=a,b EXPS=node-kill TRIALS=3
+	@$(BIN)/harness matrix $(MATRIX_OF) $(if $(TRIALS),--trials $(TRIALS)) \
+	  $(if $(RESUME),--resume $(if $(filter 1,$(RESUME)),latest,$(RESUME))) $(ARGS)
+
+# The matrix first, whatever it says; words, files or an engine that is not there end it. Ctrl-C ends it after the matrix
+# has cleaned up. The same SEED every night, so that schedules are equal and trials can be compared in pairs.
+nightly: .venv/.ready  ## matrix (gone on with if it was cut short), comparison with BASELINE, history page: TOPOS= EXPS= TRIALS=3
+	@trap 'exit 130' INT TERM; worst=0; step() { "$$@" || { code=$$?; [ $$worst -ne 0 ] || worst=$$code; }; }; \
+	step $(BIN)/harness matrix $(or $(TOPOS),all) $(or $(EXPS),suite) --trials $(or $(TRIALS),3) --seed $(SEED) --resume recent $(ARGS); \
+	case $$worst in 64|69) exit $$worst;; esac; \
+	if [ -e "$(BASELINE)" ]; then step $(BIN)/harness compare "$(BASELINE)" results/latest-matrix.json --markdown results/comparison.md --junit results/comparison.junit.xml; \
+	else echo "no baseline at $(BASELINE), so nothing was compared: make baseline keeps this night as one"; fi; \
+	step $(BIN)/harness history; \
+	exit $$worst
+
+baseline: .venv/.ready  ## keep the last matrix as the baseline of make nightly
+	@$(BIN)/harness baseline results/latest-matrix.json
 
 test: .venv/.ready lint browser compose-tool  ## lint, types, and the tests: unit, integration, e2e
 	$(BIN)/pytest -n auto tests/unit

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from harness.core.experiment import Experiment
     from harness.run.choice import Chosen
+    from harness.run.matrix import Matrix
     from harness.runtime.docker import DockerRuntime
     from harness.spec.catalog import Catalog
 
@@ -36,6 +37,7 @@ __all__ = [
     "people",
     "runtime",
     "say",
+    "show_matrix",
 ]
 
 EXIT_INCONCLUSIVE = 2
@@ -103,6 +105,23 @@ class Output:
         for line in (verdict, where):
             if line:
                 last.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def show_matrix(matrix: Matrix, output: Output) -> int:
+    """Print what came of a matrix, new or analysed again; returns the exit code."""
+    from rich.text import Text
+
+    from harness.report.matrix import render_matrix
+    from harness.report.matrix_words import headline
+
+    path = matrix.file.path
+    output.result(
+        path,
+        verdict=Text(headline(matrix.result)),
+        where=f"matrix: {path}",
+        show=lambda screen: render_matrix(matrix.result, screen, path),
+    )
+    return matrix.exit_code
 
 
 def say(text: str) -> None:

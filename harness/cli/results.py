@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.common import JsonOption, Output, QuietOption
+from harness.cli.common import JsonOption, Output, QuietOption, show_matrix
 from harness.errors import HarnessError, RecordError, RunError
 
 if TYPE_CHECKING:
@@ -19,13 +19,13 @@ __all__ = ["analyze"]
 def analyze(
     folder: Annotated[
         Path,
-        typer.Argument(help="A run's folder, e.g. results/latest, a calibration's, or the file of a set of trials."),
+        typer.Argument(help="A run's folder, e.g. results/latest, a calibration's, or the file of trials or a matrix."),
     ],
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> int:
-    """Rebuild every number and report of a run, of a calibration, or of a set of trials, from what it recorded; exit
-    with its verdict.
+    """Rebuild every number and report of a run, of a calibration, of a set of trials or of a matrix, from what it
+    recorded; exit with its verdict.
 
     Of a run's folder that is not whole there is a page without numbers: what is there, what is missing and why. Nothing
     that exists is overwritten then; exits with 2 if the run did not come to its end or is of another version, 70 if its
@@ -33,6 +33,11 @@ def analyze(
     """
     output = Output(as_json=as_json, quiet=quiet)
     if folder.is_file():
+        from harness.run.matrix_again import is_matrix, reanalyse_matrix
+
+        if is_matrix(folder):
+            return show_matrix(reanalyse_matrix(folder), output)
+
         from harness.report.trials import render_trials, trials_line
         from harness.run.trials import reanalyse
 

@@ -17,6 +17,7 @@ from harness.cli.common import (
     choose,
     people,
     runtime,
+    show_matrix,
 )
 from harness.errors import UsageError
 
@@ -152,34 +153,55 @@ def _run_trials(chosen: Chosen, repeated: Repetition, results: Path, seed: int |
 
 
 def matrix(
-    topologies: Annotated[str, typer.Argument(help="all, a name or path, or several with commas between.")] = "all",
+    topologies: Annotated[
+        str, typer.Argument(help="all (the default), a name or path, or several with commas between.")
+    ] = "",
     experiments: Annotated[
-        str, typer.Argument(help="suite, all, a name or path, or several with commas between.")
-    ] = DEFAULT_EXPERIMENTS,
+        str, typer.Argument(help="suite (the default), all, a name or path, or several with commas between.")
+    ] = "",
+    trials: Annotated[int | None, typer.Option(help="Repeat each cell so many times, after a control run.")] = None,
     users: Annotated[int | None, typer.Option(help="People at work, instead of each experiment's number.")] = None,
     seed: Annotated[int | None, typer.Option(help="Repeat what was drawn by lot in another matrix.")] = None,
     results: Annotated[Path | None, typer.Option(help="Folder of the results.")] = None,
+    resume: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE|latest|recent",
+            help="Go on with an unfinished matrix. recent: with one of the same plan that began in the last 12 h, else "
+            "begin another.",
+        ),
+    ] = "",
+    rates: Annotated[
+        Path | None, typer.Option(help="YAML file with rates and repair times: say how many nines the trials allow.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the files, list the cells, start nothing.")] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> int:
-    """Run EXPERIMENTS on each of TOPOLOGIES; print what was promised against what was measured.
+    """Run EXPERIMENTS on each of TOPOLOGIES; print what was promised against what was measured, and what each topology
+    buys; write a page of it.
 
     Exits with 1 if a promise was broken that is not known to be, or one was kept that is; else with 70 if the harness
-    broke, 2 if anything proves nothing, 0.
+    broke, 2 if anything proves nothing, 0. Of several trials the worst one counts.
     """
-    from harness.faults.registry import RULES
-    from harness.run.matrix import choose_matrix, dry_lines, run_matrix
+    from harness.faults.registry import FAULTS, RULES
+    from harness.run.matrix import Words, choose_matrix, dry_lines, resumed_words, run_matrix
+    from harness.run.matrix_nines import nines_of
 
     files, output = catalog(), Output(as_json=as_json, quiet=quiet)
-    rows = choose_matrix(files, topologies, experiments, RULES, users=people(users))
+    root = results or files.root / "results"
+    if trials is not None and trials < 1:
+        raise UsageError(f"--trials {trials}: there must be one at least")
+    asked = resumed_words(root, resume, Words(topologies, experiments, trials, people(users)))
+    rows = choose_matrix(files, asked.topologies, asked.experiments, RULES, users=asked.users)
+    allowed = nines_of(rates, rows, files.experiments(), sorted(FAULTS)) if rates else None
     if dry_run:
         output.no_document("--dry-run")
-        for line in dry_lines(rows):
+        for line in dry_lines(rows, asked.trials):
             output.say(line)
         return 0
 
-    from harness.report.matrix import matrix_line, render_matrix
+    from harness.report.matrix_words import result_words
     from harness.run.experiment import command_line
     from harness.run.live import LiveWatcher
 
@@ -188,16 +210,13 @@ def matrix(
         done = run_matrix(
             runtime=engine,
             rows=rows,
-            results=results or files.root / "results",
+            results=root,
             watcher=watcher,
+            asked=asked,
             seed=seed,
+            resume=resume,
+            nines=allowed,
             argv=command_line(),
-            on_result=lambda cell: watcher.note(f"{cell.topology}, {cell.experiment}: {cell.standing.value}"),
+            on_result=lambda cell, trial, slot: watcher.note(f"{slot}: {result_words(cell, trial)}"),
         )
-    output.result(
-        done.path,
-        verdict=matrix_line(done.cells),
-        where=f"matrix: {done.path}",
-        show=lambda screen: render_matrix(done.cells, screen, done.path),
-    )
-    return done.exit_code
+    return show_matrix(done, output)

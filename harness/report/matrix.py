@@ -1,5 +1,5 @@
-"""A matrix in a terminal: what was promised against what was measured, and what each topology does under each
-failure."""
+"""A matrix in a terminal: what was promised against what was measured, what each topology does under each failure, and
+what each one buys."""
 
 from __future__ import annotations
 
@@ -11,95 +11,71 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from harness.analysis.measures import Measures
-from harness.analysis.standing import Cell, Standing, exit_code, longest_outage
-from harness.core.topology import Promise
-from harness.core.words import Recovery
-from harness.report import words
+from harness.analysis.gains import Gain
+from harness.analysis.matrix_result import MatrixResult
+from harness.analysis.standing import Cell, Standing
+from harness.report.matrix_words import (
+    GAIN_HEADERS,
+    few_words,
+    gain_remarks,
+    gain_row,
+    headline,
+    measured,
+    needs_repair,
+    outcomes,
+    promised,
+    reasons,
+    resume_command,
+    trial_words,
+)
 from harness.report.terminal import STYLES
 
-__all__ = ["few_words", "matrix_line", "measured", "promised", "render_matrix"]
+__all__ = ["few_words", "measured", "promised", "render_matrix"]
 
 _STYLES = {
     Standing.AS_PROMISED: "green",
     Standing.KNOWN_BROKEN: "yellow",
     Standing.BROKEN: "bold red",
     Standing.MENDED: "bold cyan",
+    Standing.FLAKY: "bold yellow",
     Standing.NO_PROOF: "yellow",
     Standing.ERROR: "bold magenta",
     Standing.NOT_APPLICABLE: "dim",
 }
-#: Where the platform refuses people before anything is broken; nothing is injected then.
-_WITHOUT_FAULT = "not everybody could work, without any fault"
 #: A column of the second table needs this much; more experiments than fit beside each other get a table below.
 _COLUMN = 24
 
+#: Too much for a line of a terminal.
+_ON_THE_PAGE = ("failures tried", "needs a repair", "the others may, up to")
 
-def render_matrix(cells: Sequence[Cell], console: Console, path: Path | str) -> None:
-    """Print both tables, then each cell that is not as promised with its reason; `path` is where all cells are kept."""
+
+def render_matrix(result: MatrixResult, console: Console, path: Path | str) -> None:
+    """Print the tables, then each cell that is not as promised with its reason; `path` is where all cells are kept."""
     console.print(Text("promised against measured", style="bold"))
-    console.print(_promised_against_measured(cells))
-    for table in _failures(cells, console.width):
+    console.print(_promised_against_measured(result.cells))
+    for table in _failures(result.cells, console.width):
         console.print(Text("\nwhat each topology does under each failure", style="bold"))
         console.print(table)
+    console.print(Text("\nwhat each topology buys", style="bold"))
+    console.print(_gains(result.gains))
+    for gain in result.gains:
+        if gain.needs_repair:
+            console.print(Text(f"{gain.topology} needs a repair: {needs_repair(gain)}"))
+    for remark in gain_remarks(result.gains):
+        console.print(Text(remark, style="dim"))
     console.print()
-    for cell in cells:
+    for control in result.controls:
+        if not control.clean:
+            console.print(Text(f"  {control.topology}, control run: {control.trial.reason}", style="yellow"))
+    for cell in result.cells:
         for line in _reasons(cell):
             console.print(Text(line, style=_STYLES[cell.standing]), soft_wrap=True)
-    console.print(matrix_line(cells), soft_wrap=True)
+    console.print(Text(headline(result)), soft_wrap=True)
     console.print(Text(f"matrix: {path}"), soft_wrap=True)
-
-
-def matrix_line(cells: Sequence[Cell]) -> Text:
-    """How many cells stand how, and the exit code, in one line."""
-    counts = [f"{count} {word.value}" for word in Standing if (count := sum(c.standing is word for c in cells))]
-    return Text(f"{len(cells)} cells: {', '.join(counts)}; exit code {exit_code(cells)}")
-
-
-def promised(promise: Promise | None) -> str:
-    """Recovery, bound of the outages and session outcome, each the worst that is still as promised."""
-    if promise is None:
-        return "nothing"
-    how = words.recovered(Recovery(promise.recovers))
-    return f"{how}, {promise.outage_at_most_s:g} s, {promise.session_outcome.value}"
-
-
-def measured(cell: Cell) -> str:
-    """The same as `promised`, as it came out."""
-    if not cell.measures or not cell.proves:
-        return cell.why_not or "nothing was proved"
-    if cell.measures.without_fault is not None:
-        return _WITHOUT_FAULT
-    how = words.recovered(cell.measures.worst_recovery)
-    return f"{how}, {_length(cell.measures)}, {_people(cell.measures)}"
-
-
-def few_words(cell: Cell) -> str:
-    """What happened in a cell of a wide table: `5.5 s, 12 restarted`."""
-    if cell.standing in (Standing.NOT_APPLICABLE, Standing.NO_PROOF, Standing.ERROR):
-        return "not run" if cell.measures is None and cell.applicable else cell.standing.value
-    assert cell.measures is not None, "what is proved was measured"
-    if cell.measures.without_fault is not None:
-        return _WITHOUT_FAULT
-    # where no capability was away, people may have been
-    who = "" if longest_outage(cell.measures) else ", people"
-    repaired = f"{who} until repaired" if cell.measures.worst_recovery is Recovery.BY_REPAIR else ""
-    return f"{_length(cell.measures)}{repaired}, {_people(cell.measures)}"
-
-
-def _length(measures: Measures) -> str:
-    longest = longest_outage(measures)
-    if longest is None:
-        return "no outage"
-    return f"{longest.seconds:.1f} s" if longest.ended else f"more than {longest.seconds_lower:.0f} s"
-
-
-def _people(measures: Measures) -> str:
-    """Sessions by outcome, and how many people were carried where that was asked."""
-    if measures.users_carried is None:
-        return words.session_counts(measures)
-    least = "" if measures.users_carried_is_limit else "at least "
-    return f"{words.session_counts(measures)}, {least}{measures.users_carried} people carried"
+    console.print(Text(f"page: {Path(path).with_suffix('.html')}"), soft_wrap=True)
+    if command := resume_command(result, str(path)):
+        left = len(result.missing)
+        console.print(Text(f"{left} runs are still to be done: {command}", style="bold yellow"), soft_wrap=True)
 
 
 def _table(*headers: str) -> Table:
@@ -112,11 +88,12 @@ def _table(*headers: str) -> Table:
 def _promised_against_measured(cells: Sequence[Cell]) -> Table:
     table = _table("topology", "experiment", "verdict", "promised", "measured", "")
     for cell in cells:
-        outcome = cell.measures.verdict.outcome if cell.measures else None
+        found = {trial.outcome for trial in cell.trials if trial.outcome}
+        style = STYLES[next(iter(found))] if len(found) == 1 else "bold yellow"
         table.add_row(
             escape(cell.topology),
             escape(cell.experiment),
-            Text(outcome.value, style=STYLES[outcome]) if outcome else "",
+            Text(outcomes(cell), style=style),
             promised(cell.promise),
             escape(measured(cell).removeprefix("not applicable: ")),
             Text(cell.standing.value, style=_STYLES[cell.standing]),
@@ -140,15 +117,23 @@ def _failures(cells: Sequence[Cell], width: int) -> Iterator[Table]:
         yield table
 
 
+def _gains(gains: Sequence[Gain]) -> Table:
+    """What a terminal has room for; the page has all of it."""
+    shown = [header for header in GAIN_HEADERS if header not in _ON_THE_PAGE]
+    table = _table(*shown)
+    for gain in gains:
+        row = dict(zip(GAIN_HEADERS, gain_row(gain), strict=True))
+        table.add_row(*(escape(row[header]) for header in shown))
+    return table
+
+
 def _reasons(cell: Cell) -> Iterator[str]:
-    """What a person has to know of a cell that is not as promised."""
-    if cell.standing in (Standing.AS_PROMISED, Standing.NOT_APPLICABLE):
+    """What a person has to know of a cell that is not as promised. Of a flaky one every trial, and its page."""
+    for why in reasons(cell):
+        yield f"  {cell.standing.value}: {cell.topology}, {cell.experiment}: {why}"
+    shown = [trial for trial in cell.trials if trial.folder]
+    if cell.standing in (Standing.AS_PROMISED, Standing.KNOWN_BROKEN):
         return
-    known = " ".join(cell.known_broken.split())
-    why = {
-        Standing.KNOWN_BROKEN: known,
-        Standing.MENDED: f"the promise was kept, although known_broken says: {known}",
-    }.get(cell.standing) or (cell.measures.verdict.reasons[0] if cell.measures else cell.why_not)
-    yield f"  {cell.standing.value}: {cell.topology}, {cell.experiment}: {why}"
-    if cell.folder and cell.standing is not Standing.KNOWN_BROKEN:
-        yield f"    {cell.folder}/report.html"
+    for trial in shown:
+        said = f"{trial.label}: {trial_words(trial)}: " if len(cell.trials) > 1 else ""
+        yield f"    {said}{trial.folder}/report.html"

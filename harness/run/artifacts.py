@@ -43,7 +43,7 @@ from harness.run.paper import paper_picture
 from harness.run.row_files import Span, check_rows, read_rows, span_of
 from harness.spec.resolved import dump_resolved
 
-__all__ = ["ROW_NAMES", "CalibrationFolder", "MatrixFile", "RunFolder", "TrialsFile", "runs_below", "sha256_of"]
+__all__ = ["ROW_NAMES", "CalibrationFolder", "ResultFile", "RunFolder", "TrialsFile", "runs_below", "sha256_of"]
 
 _ROW_TYPES: Mapping[str, RowType] = {
     "operations": Operation,
@@ -319,7 +319,7 @@ class CalibrationFolder:
         return result
 
 
-class _ResultFile:
+class ResultFile:
     """A file about several runs."""
 
     def __init__(self, root: Path, path: Path) -> None:
@@ -328,23 +328,19 @@ class _ResultFile:
 
     def write(self, content: Mapping[str, Any]) -> None:
         """Replace the file as a whole, so that it can be read at any time."""
-        with writing(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(self.path, content)
+        self._replace(self.path, json.dumps(content, indent=1) + "\n")
+
+    def _replace(self, path: Path, text: str) -> None:
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, text)
 
     def relative(self, folder: RunFolder) -> str:
         """A run's folder, seen from that of all results."""
         return str(folder.path.resolve().relative_to(self.root.resolve()))
 
 
-class MatrixFile(_ResultFile):
-    """`results/matrix/<UTC time>-<id>.json`: what came of each cell of a matrix."""
-
-    def __init__(self, root: Path, started: datetime, matrix_id: str) -> None:
-        super().__init__(root, root / "matrix" / f"{started:%Y%m%dT%H%M%SZ}-{matrix_id}.json")
-
-
-class TrialsFile(_ResultFile):
+class TrialsFile(ResultFile):
     """`results/<topology>/<experiment>/trials/<first run>.json`: a set of trials; its first run is the control run."""
 
     FOLDER: ClassVar[str] = "trials"

@@ -12,10 +12,22 @@ from typing import Any
 from harness.components.registry import members, other_side
 from harness.core.experiment import Experiment, Fault, Objectives
 from harness.core.topology import Topology
+from harness.core.words import Role
+from harness.run.plan import clock_roles
 from harness.run.targets import known_beforehand, lot_of
 from harness.spec.targets import parse_target
 
-__all__ = ["CONTROL", "Plan", "PlannedRun", "control_of", "fingerprint", "make_plan", "phase_range_s", "schedule"]
+__all__ = [
+    "CONTROL",
+    "Plan",
+    "PlannedRun",
+    "control_of",
+    "fingerprint",
+    "make_plan",
+    "once",
+    "phase_range_s",
+    "schedule",
+]
 
 #: The name of the control run's experiment, and so of the folder of its results.
 CONTROL = "control"
@@ -41,6 +53,8 @@ class PlannedRun:
     schedule: Mapping[str, Any]
     sha256: str
     """Of the schedule."""
+    clock_roles: frozenset[Role]
+    """Whose wall clock must be settable on its platform; a control run needs what its trials need."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +85,13 @@ def make_plan(topology: Topology, experiment: Experiment, trials: int, seed: int
         offset_s = round(draw * phase_range_s(experiment), 3) if experiment.faults else 0.0
         runs.append(_planned(topology, _later(experiment, offset_s), number, own_seed, offset_s))
     control = _planned(topology, control_of(experiment), 0, _seed_of(seed, 0), 0.0)
+    control = replace(control, clock_roles=clock_roles(experiment))
     return Plan(seed=seed, control=control, trials=tuple(runs))
+
+
+def once(topology: Topology, experiment: Experiment, seed: int) -> PlannedRun:
+    """One run with the exact times of the experiment."""
+    return _planned(topology.with_links(experiment.links), experiment, 1, seed, 0.0)
 
 
 def phase_range_s(experiment: Experiment) -> float:
@@ -125,6 +145,7 @@ def _planned(topology: Topology, experiment: Experiment, number: int, seed: int,
         experiment=experiment,
         schedule=content,
         sha256=fingerprint(content),
+        clock_roles=clock_roles(experiment),
     )
 
 

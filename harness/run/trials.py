@@ -18,13 +18,11 @@ from harness.core.topology import Topology
 from harness.errors import RecordError, RunInterrupted
 from harness.run.artifacts import RunFolder, TrialsFile
 from harness.run.choice import Repetition
-from harness.run.experiment import run_on
 from harness.run.interrupts import Interrupts
 from harness.run.orchestrator import new_run_id
-from harness.run.plan import check_memory, clock_roles
+from harness.run.plan import check_memory
 from harness.run.schedule import Plan, PlannedRun, control_of, make_plan, phase_range_s
-from harness.run.stage import Stage
-from harness.run.suite import SuiteEntry
+from harness.run.turns import Turn, Turns
 from harness.run.watcher import Watcher
 from harness.runtime.base import Runtime
 
@@ -60,42 +58,31 @@ def run_trials(
     plan = make_plan(topology, experiment, repetition.trials, seed)
     kept = Kept(results=results, topology=topology, experiment=experiment, plan=plan, repetition=repetition, argv=argv)
     interrupts = Interrupts()
-    stage: Stage | None = None
-    with interrupts.installed():
+    runs = (plan.control, *plan.trials)
+    turns = Turns(
+        runtime,
+        topology,
+        results=results,
+        watcher=watcher,
+        clock=clock,
+        argv=argv,
+        machine=machine,
+        interrupts=interrupts,
+    )
+    with interrupts.installed(), turns:
         try:
-            for planned in (plan.control, *plan.trials):
+            for planned, then in zip(runs, (*plan.trials, None), strict=True):
                 if kept.ended:
                     break
                 if planned.number:
                     watcher.note(f"trial {planned.number} of {len(plan.trials)}")
                     with interrupts.allowed():
                         pass  # a wish to stop that came in between
-                run_id, fresh_because = new_run_id(), ""
-                if stage is None or stage.closed:
-                    fresh_because = stage.unfit_because if stage else ""
-                    stage = Stage(
-                        runtime, topology.with_links(experiment.links), run_id, clock_roles=clock_roles(experiment)
-                    )
-                entry = run_on(
-                    stage,
-                    planned.experiment,
-                    run_id,
-                    results=results,
-                    watcher=watcher,
-                    seed=planned.seed,
-                    clock=clock,
-                    argv=argv,
-                    machine=machine,
-                    interrupts=interrupts,
-                    keep_stage=planned.number < len(plan.trials),
-                    more_facts={"trial": kept.facts(planned)},
-                )
-                on_result(kept.add(planned, entry, deployment=stage.run_id, fresh_because=fresh_because))
+                facts = {"trial": kept.facts(planned)}
+                turn = turns.run(planned, new_run_id(), then=then, facts=facts)
+                on_result(kept.add(planned, turn))
         except RunInterrupted:
             kept.end(_INTERRUPTED, interrupted=True)
-        finally:
-            if stage is not None and not stage.closed:
-                stage.close()
     return kept
 
 
@@ -144,8 +131,9 @@ class Kept:
             "offset_s": planned.offset_s,
         }
 
-    def add(self, planned: PlannedRun, entry: SuiteEntry, *, deployment: str, fresh_because: str) -> Trial:
+    def add(self, planned: PlannedRun, turn: Turn) -> Trial:
         """What came of one run; ends the set where no further one is wanted."""
+        entry = turn.entry
         assert entry.folder is not None, "what was run has a folder"
         if self._file is None:
             self._file = TrialsFile(self._results, self.set.topology, self.set.experiment, entry.folder)
@@ -154,8 +142,8 @@ class Kept:
             measures=entry.measures,
             why_not="",
             folder=self._file.relative(entry.folder),
-            deployment=deployment,
-            fresh_because=fresh_because,
+            deployment=turn.deployment,
+            fresh_because=turn.fresh_because,
         )
         if planned.number == 0:
             self.set = replace(self.set, control=trial)

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from harness import cli
-from harness.analysis.standing import Cell
 from harness.core.topology import Topology
 from harness.core.words import Role
 from harness.errors import EngineUnavailable
-from harness.run.matrix import Matrix
+from harness.run.matrix import Matrix, Words
+from harness.run.matrix_file import MatrixFile
 from harness.runtime.janitor import Remains
 from harness.spec import Catalog
+from tests.unit.matrix_runs import cell_of, result_of
 
 ROOT = Path(__file__).resolve().parents[2]
 GOOD_TOPOLOGY = (ROOT / "topologies/active-passive.yaml").read_text()
@@ -269,7 +270,7 @@ def test_the_list_marks_topologies_with_promises_that_are_known_to_be_broken(
     assert "known broken: node-kill: the standby never takes over" in harness("list", "--explain")[1]
 
 
-def test_a_matrix_is_checked_and_listed_before_anything_starts(harness: Harness) -> None:
+def test_a_matrix_is_checked_and_listed_before_anything_starts(harness: Harness, tmp_path: Path) -> None:
     code, out, _ = harness("matrix", "all", "suite", "--dry-run")
     assert code == 0
     assert "nothing was started" in out
@@ -277,6 +278,13 @@ def test_a_matrix_is_checked_and_listed_before_anything_starts(harness: Harness)
         assert f"\n{name}\n" in out
     assert harness("matrix", "active-pasive")[0] == 64
     assert harness("matrix", "--users", "0")[0] == 64
+    assert harness("matrix", "--trials", "0")[0] == 64
+    for word in ("latest", "nowhere.json"):
+        code, _, error = harness("matrix", "--resume", word, "--results", str(tmp_path))
+        assert code == 64
+        assert "there is no" in error
+    code, out, _ = harness("matrix", "active-passive", "suite", "--trials", "3", "--dry-run")
+    assert "4 cells, of which 4 apply, 3 trials each, 1 control runs" in out
 
 
 def test_a_matrix_is_shown_and_its_standing_is_the_exit_code(
@@ -286,18 +294,18 @@ def test_a_matrix_is_shown_and_its_standing_is_the_exit_code(
 
     def run_matrix(**how: Any) -> Matrix:
         asked.update(how)
-        cell = Cell(topology="active-passive", experiment="node-kill", promise=None, why_not="not run: interrupted")
-        return Matrix([cell], tmp_path / "matrix.json")
+        return Matrix(result_of(cell_of(None)), MatrixFile(tmp_path, tmp_path / "matrix.json"))
 
     monkeypatch.setattr("harness.cli.running.runtime", lambda _say: "the engine")
     monkeypatch.setattr("harness.run.matrix.run_matrix", run_matrix)
-    argv = ["active-passive", "node-kill", "--users", "3", "--seed", "5", "--results", str(tmp_path)]
+    argv = ["active-passive", "node-kill", "--users", "3", "--seed", "5", "--trials", "2", "--results", str(tmp_path)]
     code, out, _ = harness("matrix", *argv)
     assert code == 2
     assert "1 cells: 1 no proof; exit code 2" in out
     assert f"matrix: {tmp_path}/matrix.json" in out
     assert (asked["runtime"], asked["seed"], asked["results"]) == ("the engine", 5, tmp_path)
     assert [one.load.users for row in asked["rows"] for one in row.experiments] == [3]
+    assert asked["asked"] == Words("active-passive", "node-kill", 2, 3)
     assert asked["argv"] == ["harness", "matrix", *argv]
 
 
