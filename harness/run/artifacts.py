@@ -37,7 +37,7 @@ from harness.report.junit import render_junit
 from harness.run.row_files import Span, check_rows, read_rows, span_of
 from harness.spec.resolved import dump_resolved, load_resolved
 
-__all__ = ["CalibrationFolder", "MatrixFile", "RunFolder", "TrialsFile", "runs_below"]
+__all__ = ["CalibrationFolder", "MatrixFile", "RunFolder", "TrialsFile", "folder_names", "runs_below"]
 
 _ROW_TYPES: Mapping[str, RowType] = {
     "operations": Operation,
@@ -316,7 +316,7 @@ def runs_below(path: Path) -> list[RunFolder]:
     Raises `UsageError` where there is none.
     """
     if path.is_file():
-        folders = [_named_folder(path, name) for name in _folder_names(path)]
+        folders = [_named_folder(path, name) for name in folder_names(path)]
     elif path.is_dir():
         # `latest` is a link to one of the others, and links are not followed
         found = [history.parent.resolve() for history in path.resolve().rglob("history.jsonl")]
@@ -331,8 +331,8 @@ def runs_below(path: Path) -> list[RunFolder]:
     return [RunFolder(folder) for folder in sorted(set(folders))]
 
 
-def _folder_names(path: Path) -> list[str]:
-    """What stands under `folder` anywhere in a JSON file."""
+def folder_names(path: Path) -> list[str]:
+    """What stands under `folder` anywhere in a JSON file. Raises `UsageError` where it can't be read."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
