@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import json
 import random
+import re
 import shutil
 import tempfile
 import time
@@ -32,7 +33,7 @@ from harness.spec.loader import load_experiment, load_topology
 EACH, ALL, CELLS = 50, 500, 10
 #: Aims, on 2 cores.
 COMPARE_S, HISTORY_S = 5.0, 10.0
-COPIED = ("history.jsonl", "spec.resolved.yaml", "report.html", "run.json")
+COPIED = ("history.jsonl", "report.html", "run.json")
 
 
 class Silent:
@@ -66,8 +67,11 @@ def one_run(root: Path) -> RunFolder:
 
 
 def copies(original: RunFolder, cell: Path, number: int, rng: random.Random, *, longer_s: float = 0.0) -> None:
-    """As if it had been run so often, an hour apart, with outages that vary by a fifth, and are longer by so much."""
+    """As if it had been a trial so often, an hour apart, with outages that vary by a fifth, and are longer by so much;
+    so no spec is like another, because each has its own moment of the fault."""
     content = json.loads((original.path / "measures.json").read_text(encoding="utf-8"))
+    spec = (original.path / "spec.resolved.yaml").read_text("utf-8")
+    before, at_s, after = re.split(r"(?<= at_s: )([0-9.]+)", spec, maxsplit=1)
     started = datetime(2026, 1, 1, tzinfo=UTC)
     for index in range(number):
         when = started + timedelta(hours=index)
@@ -76,7 +80,10 @@ def copies(original: RunFolder, cell: Path, number: int, rng: random.Random, *, 
         for name in COPIED:
             shutil.copyfile(original.path / name, folder / name)
         varied = _varied(content, rng.gauss(1, 0.2), longer_s)
+        offset_s = round(rng.uniform(0, 5), 3)
+        (folder / "spec.resolved.yaml").write_text(f"{before}{float(at_s) + offset_s:.3f}{after}", encoding="utf-8")
         varied["run"] |= {"started_utc": when.isoformat(), "git_revision": f"{index // 20:012x}", "seed": index}
+        varied["run"] |= {"trial": {"number": index + 1, "at_most": number, "offset_s": offset_s}}
         (folder / "measures.json").write_text(json.dumps(varied, indent=1, sort_keys=True), encoding="utf-8")
 
 

@@ -69,7 +69,7 @@ def simulated(
     rng = np.random.default_rng(20260101)
     found = []
     for _ in range(comparisons):
-        sides = []
+        sides: list[list[RunReadings]] = []
         for runs in sizes:
             values = draw(rng, runs, len(MEANS))
             if len(sides) == 1:
