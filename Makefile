@@ -104,6 +104,7 @@ bench: .venv/.ready  ## measure the speeds (see benchmarks/README.md)
 	$(BIN)/python -m benchmarks.nines
 	$(BIN)/python -m benchmarks.analysis
 	$(BIN)/python -m benchmarks.report
+	$(BIN)/python -m benchmarks.many_runs
 
 lock: .venv/.ready  ## write requirements.lock anew from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header -o requirements.lock

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 import typer
 from typer._click.exceptions import ClickException  # typer does not re-export the base of its usage errors
 
-from harness.cli import calibration, catalogue, handover, nines, platforms, results, running
+from harness.cli import calibration, catalogue, comparing, handover, nines, platforms, results, running
 from harness.cli.common import EXIT_ERROR, EXIT_INCONCLUSIVE, EXIT_UNAVAILABLE, EXIT_USAGE
 from harness.errors import EngineUnavailable, HarnessError, RecordOfOtherVersion, UnfinishedRecord, UsageError
 
@@ -32,6 +32,10 @@ COMMANDS: Mapping[str, Callable[..., int]] = {
     "export": handover.export,
     "analyze": results.analyze,
     "nines": nines.nines,
+    "compare": comparing.compare,
+    "baseline": comparing.baseline,
+    "history": comparing.history,
+    "prune": comparing.prune,
     "calibrate": calibration.calibrate,
     "doctor": platforms.doctor,
 }

@@ -6,6 +6,7 @@ states how many events came before it and their SHA-256, so that a truncated or 
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import threading
@@ -133,6 +134,8 @@ class HistoryWriter:
             self._file: TextIO = path.open("x", encoding="utf-8")
         except OSError as error:
             raise RunError(f"{path}: could not be written: {error.strerror}") from error
+        with suppress(OSError):  # some file systems have no locks
+            fcntl.flock(self._file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # says that a run is going on; ends with the process
         self._digest = hashlib.sha256()
         self._seq = 0
         self.broken: OSError | None = None

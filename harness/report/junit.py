@@ -9,7 +9,7 @@ from harness.analysis.measures import Measures
 from harness.core.verdict import Outcome
 from harness.report import words
 
-__all__ = ["render_junit"]
+__all__ = ["clean", "render_junit"]
 
 #: XML 1.0 has no way to write these, not even escaped (section 2.2, production Char).
 NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -27,7 +27,7 @@ def render_junit(measures: Measures) -> str:
     window = measures.facts.window
     suite = ET.Element(
         "testsuite",
-        name=_clean(f"{measures.topology}.{measures.experiment}"),
+        name=clean(f"{measures.topology}.{measures.experiment}"),
         tests=str(len(verdict.checks) + 1),
         failures=str(broken + (verdict.outcome is Outcome.FAIL) if proof else 0),
         errors=str(int(not proof)),
@@ -38,15 +38,15 @@ def render_junit(measures: Measures) -> str:
         case = _case(suite, measures, f"{check.source}: {check.name}")
         seen = f"expected {check.expected}, observed {check.observed}"
         if not proof:
-            ET.SubElement(case, "skipped", message=_clean(f"not judged, the run is {verdict.outcome.value}: {seen}"))
+            ET.SubElement(case, "skipped", message=clean(f"not judged, the run is {verdict.outcome.value}: {seen}"))
         elif not check.kept:
-            ET.SubElement(case, "failure", message=_clean(seen), type=check.source)
+            ET.SubElement(case, "failure", message=clean(seen), type=check.source)
     case = _case(suite, measures, "verdict")
     carried = words.carried(measures)
-    reasons = _clean("\n".join([*verdict.reasons, *([carried] if carried else [])]))
+    reasons = clean("\n".join([*verdict.reasons, *([carried] if carried else [])]))
     if verdict.outcome is not Outcome.PASS:
         kind = "failure" if verdict.outcome is Outcome.FAIL else "error"
-        message = _clean(f"{verdict.outcome.value}: {words.plain_sentence(measures)}")
+        message = clean(f"{verdict.outcome.value}: {words.plain_sentence(measures)}")
         ET.SubElement(case, kind, message=message, type=verdict.outcome.value).text = reasons
     ET.SubElement(case, "system-out").text = reasons
     ET.indent(suite)
@@ -55,8 +55,9 @@ def render_junit(measures: Measures) -> str:
 
 
 def _case(suite: ET.Element, measures: Measures, name: str) -> ET.Element:
-    return ET.SubElement(suite, "testcase", classname=_clean(f"{measures.topology}.{measures.experiment}"), name=name)
+    return ET.SubElement(suite, "testcase", classname=clean(f"{measures.topology}.{measures.experiment}"), name=name)
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
+    """Text without what XML has no way to write."""
     return NOT_XML.sub("\ufffd", text)

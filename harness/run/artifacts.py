@@ -43,7 +43,16 @@ from harness.run.paper import paper_picture
 from harness.run.row_files import Span, check_rows, read_rows, span_of
 from harness.spec.resolved import dump_resolved
 
-__all__ = ["ROW_NAMES", "CalibrationFolder", "ResultFile", "RunFolder", "TrialsFile", "runs_below", "sha256_of"]
+__all__ = [
+    "ROW_NAMES",
+    "CalibrationFolder",
+    "ResultFile",
+    "RunFolder",
+    "TrialsFile",
+    "folder_names",
+    "runs_below",
+    "sha256_of",
+]
 
 _ROW_TYPES: Mapping[str, RowType] = {
     "operations": Operation,
@@ -356,7 +365,7 @@ def runs_below(path: Path) -> list[RunFolder]:
     Raises `UsageError` where there is none.
     """
     if path.is_file():
-        folders = [_named_folder(path, name) for name in _folder_names(path)]
+        folders = [_named_folder(path, name) for name in folder_names(path)]
     elif path.is_dir():
         # `latest` is a link to one of the others, and links are not followed
         found = [mark.parent.resolve() for name in _MARKS for mark in path.resolve().rglob(name)]
@@ -371,8 +380,8 @@ def runs_below(path: Path) -> list[RunFolder]:
     return [RunFolder(folder) for folder in sorted(set(folders))]
 
 
-def _folder_names(path: Path) -> list[str]:
-    """What stands under `folder` anywhere in a JSON file."""
+def folder_names(path: Path) -> list[str]:
+    """What stands under `folder` anywhere in a JSON file. Raises `UsageError` where it can't be read."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:

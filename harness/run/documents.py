@@ -6,7 +6,9 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from harness.analysis.comparable import COMPARABLES
 from harness.faults.registry import FAULTS, RULES
+from harness.report.comparison import comparable_table
 from harness.report.markdown import between, knob_tables, render_topologies
 from harness.run.calibrations import calibration_schema
 from harness.run.paper import paper_picture
@@ -18,6 +20,7 @@ from harness.spec.loader import load_topology
 __all__ = ["generated", "schemas", "write"]
 
 _TOPOLOGIES_PAGE = "docs/topologies.md"
+_COMPARING_PAGE = "docs/comparing.md"
 
 
 def schemas() -> Mapping[str, str]:
@@ -38,10 +41,12 @@ def generated(catalog: Catalog) -> Mapping[str, str]:
         for table in all_knobs()
     )
     page = (catalog.root / _TOPOLOGIES_PAGE).read_text(encoding="utf-8")
+    comparing = (catalog.root / _COMPARING_PAGE).read_text(encoding="utf-8")
     return {
         **schemas(),
         "topologies/README.md": render_topologies([(topology, paper_picture(topology)) for topology in topologies]),
         _TOPOLOGIES_PAGE: between(page, "knobs", knob_tables(knobs)),
+        _COMPARING_PAGE: between(comparing, "measures", comparable_table(COMPARABLES)),
     }
 
 

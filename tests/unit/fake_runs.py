@@ -63,11 +63,13 @@ class Result:
 Run = Callable[..., Result]
 
 
-def run_once(results: Path, on: Topology, what: Experiment, behaviour: Behaviour | None = None) -> Result:
+def run_once(
+    results: Path, on: Topology, what: Experiment, behaviour: Behaviour | None = None, *, seed: int = 7
+) -> Result:
     clock, watcher = FakeClock(), Recorder()
     runtime = FakeRuntime(clock, on, behaviour)
     folder, measures = run_experiment(
-        runtime=runtime, topology=on, experiment=what, results=results, watcher=watcher, seed=7, clock=clock
+        runtime=runtime, topology=on, experiment=what, results=results, watcher=watcher, seed=seed, clock=clock
     )
     return Result(folder, measures, runtime, watcher)
 

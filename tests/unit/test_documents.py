@@ -22,6 +22,7 @@ NAMES = [
     "docs/schema/calibration.schema.json",
     "topologies/README.md",
     "docs/topologies.md",
+    "docs/comparing.md",
 ]
 
 
