@@ -35,6 +35,18 @@ WITH_ENGINE = (
         r"harness run \S+ \S+.*",
         "tests/e2e/test_runs.py::test_two_runs_at_once_keep_the_promise_and_do_not_disturb_each_other",
     ),
+    (
+        r"harness matrix --resume.*",
+        "tests/unit/test_matrix_resume.py::test_only_the_missing_runs_are_run_and_what_was_cut_short_is_not_counted",
+    ),
+    (
+        r"harness compare .*",
+        "tests/unit/test_comparing_commands.py::test_a_slower_candidate_is_exit_code_1_and_named_everywhere",
+    ),
+    (
+        r"harness baseline .*",
+        "tests/unit/test_comparing_commands.py::test_the_baseline_is_marked_printed_and_compared_with",
+    ),
     (r"harness run \S+", "tests/e2e/test_catalogue.py::test_a_topology_is_as_its_file_says_under_every_experiment"),
     (r"harness matrix.*", "tests/e2e/test_catalogue.py::test_a_topology_is_as_its_file_says_under_every_experiment"),
     (
@@ -55,8 +67,8 @@ NOT_RUN = {
     "true": "of a shell",
     "cd": "goes where a command that is not run is run",
 }
-#: Commands of the harness that need an engine, unless they are only to tell what they would do.
-OF_THE_ENGINE = ("run", "matrix", "up", "down", "calibrate", "doctor")
+#: Commands of the harness that need an engine, or what several runs left, unless they are only to tell what they would do.
+OF_THE_ENGINE = ("run", "matrix", "up", "down", "calibrate", "doctor", "compare", "baseline")
 #: Of commands that say something about a platform every answer is one: PASS, FAIL, INCONCLUSIVE, or met, not met.
 ANSWERS = {"analyze": (0, 1, 2), "nines": (0, 1, 2)}
 
@@ -131,7 +143,7 @@ def check_without_engine(shown: Shown, words: list[str], say: Say) -> None:
     """Known words, names that exist, and a test that really does it."""
     assert run_by(" ".join(words)), f"{shown.where}: {shown.text}: in no line of WITH_ENGINE"
     command, *arguments = words[1:]
-    if command in ("run", "matrix"):
+    if command in ("run", "matrix") and "--resume" not in words:
         code, said = say([*words, "--dry-run"])
         assert code == 0, f"{shown.where}: {shown.text}:\n{said}"
         return

@@ -169,7 +169,7 @@ def test_nines_are_told_only_under_stated_rates(passed: Measures) -> None:
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MatrixBench:
-    monkeypatch.setattr("harness.report.html.render_html", lambda _: "")  # has tests of its own
+    monkeypatch.setattr("harness.report.html.render_html", lambda *_: "")  # has tests of its own
     return MatrixBench(make_catalog(tmp_path, quick=True), tmp_path / "results")
 
 

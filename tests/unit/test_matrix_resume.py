@@ -29,7 +29,7 @@ CELLS = ("right,wrong", "node-kill")
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MatrixBench:
-    monkeypatch.setattr("harness.report.html.render_html", lambda _: "")  # has tests of its own
+    monkeypatch.setattr("harness.report.html.render_html", lambda *_: "")  # has tests of its own
     return MatrixBench(make_catalog(tmp_path, quick=True), tmp_path / "results")
 
 
@@ -38,7 +38,7 @@ def cut_short_once(tmp_path_factory: pytest.TempPathFactory) -> Matrix:
     """Stopped in the run of the second topology. To be copied, not used."""
     folder = tmp_path_factory.mktemp("cut-short")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("harness.report.html.render_html", lambda _: "")
+        patch.setattr("harness.report.html.render_html", lambda *_: "")
         bench = MatrixBench(make_catalog(folder, quick=True), folder / "results")
         stop_at(bench, "topology 2 of 2")
         return bench.go(*CELLS)

@@ -24,7 +24,7 @@ from tests.unit.matrix_runs import MatrixBench, content, make_catalog
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MatrixBench:
-    monkeypatch.setattr("harness.report.html.render_html", lambda _: "")  # has tests of its own
+    monkeypatch.setattr("harness.report.html.render_html", lambda *_: "")  # has tests of its own
     return MatrixBench(make_catalog(tmp_path, quick=True), tmp_path / "results")
 
 
