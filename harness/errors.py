@@ -9,6 +9,7 @@ HarnessError                    something the harness can name; carries a hint
  │    ├── DeploymentError       a container did not start or did not get ready
  │    ├── PeerError             the agent or the client stopped answering
  │    └── RecordError           rows or events were lost, truncated or mixed
+ ├── Unproved                   what a script wanted to go on from was not shown; the run is INCONCLUSIVE
  └── RunInterrupted             the user asked to stop (Ctrl-C); the run is INCONCLUSIVE
 """
 
@@ -24,6 +25,7 @@ __all__ = [
     "RunError",
     "RunInterrupted",
     "SpecError",
+    "Unproved",
     "UsageError",
 ]
 
@@ -83,6 +85,10 @@ class PeerError(RunError):
 
 class RecordError(RunError):
     """A history or a row file is truncated, out of order or of another schema."""
+
+
+class Unproved(HarnessError):
+    """No steady state, or no evidence that a fault took effect or was undone: a script can't go on from there."""
 
 
 class RunInterrupted(HarnessError):

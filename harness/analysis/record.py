@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from harness.core.conclusion import Conclusion
 from harness.core.experiment import Experiment
 from harness.core.history import History
 from harness.core.rows import (
@@ -67,6 +68,8 @@ class RunRecord:
     """Rows of `ServersSeen`; none where nobody looked, as in runs of earlier versions."""
     run: Mapping[str, Any]
     """`run.json`: versions, machine, seed; shown in reports, never judged."""
+    conclusion: Conclusion | None = None
+    """What a pytest test expected of what it did; None where no test did it, or it has not ended."""
 
 
 def operations_of(record: RunRecord) -> pd.DataFrame:

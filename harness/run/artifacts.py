@@ -16,6 +16,7 @@ import pandas as pd
 from harness.analysis import Measures, analyse
 from harness.analysis.calibration import Calibration, CalibrationRecord, calibrate
 from harness.analysis.record import RunRecord
+from harness.core.conclusion import Conclusion
 from harness.core.experiment import Experiment
 from harness.core.history import EventKind, History, read_history
 from harness.core.rows import (
@@ -48,6 +49,7 @@ _ROW_TYPES: Mapping[str, RowType] = {
     "balancer": BalancerView,
     "servers": ServersSeen,
 }
+_CONCLUSION = "test.json"
 #: Runs of earlier versions have none, and their history says so: nothing is known of what they would tell.
 _LATER_ROWS = frozenset({"hub_writes", "servers"})
 
@@ -66,7 +68,7 @@ class RunFolder:
         path = root / topology.name / experiment.name / f"{started:%Y%m%dT%H%M%SZ}-{run_id}"
         (path / "containers").mkdir(parents=True)
         folder = cls(path)
-        (path / "spec.resolved.yaml").write_text(dump_resolved(topology, experiment), encoding="utf-8")
+        folder.write_spec(topology, experiment)
         fresh = root / f".latest-{run_id}"
         fresh.symlink_to(path.relative_to(root))
         fresh.replace(root / "latest")  # atomic: another run may do the same at this moment
@@ -97,6 +99,15 @@ class RunFolder:
         return handler
 
     # -- what a run writes -----------------------------------------------------------------------------------------
+
+    def write_spec(self, topology: Topology, experiment: Experiment) -> None:
+        """What is done to what; of a script written again at its end, when it is known."""
+        text = dump_resolved(topology, experiment)
+        (self.path / "spec.resolved.yaml").write_text(text, encoding="utf-8")
+
+    def write_conclusion(self, conclusion: Conclusion) -> None:
+        """What a test that did the experiment expected of it, and how that ended."""
+        self._write_json(_CONCLUSION, conclusion.to_json_dict())
 
     def write_run(self, facts: Mapping[str, Any]) -> None:
         self._write_json("run.json", facts)
@@ -133,8 +144,10 @@ class RunFolder:
         """Everything that was recorded. Raises `RecordError` naming the file, and where it can the line or row, that is
         not whole, not of this run or version, or can't be true."""
         history = read_history(self.history)
-        # a run that broke or was interrupted early may have no rows; any other must have all of them
+        # a run that broke or was interrupted early may have no rows, and a test's to which nobody came has none; any
+        # other must have all of them
         cut_short = bool(history.of(EventKind.ERROR) or history.of(EventKind.INTERRUPTED))
+        cut_short = cut_short or not history.of(EventKind.STEADY)
         topology, experiment = self._read_spec()
         run = self._read_run()
         self._refuse_mixed(history, topology, experiment, run)
@@ -144,7 +157,14 @@ class RunFolder:
         frames = {
             name: self._read_rows(name, digests.get(name), span, may_miss=name in may_miss) for name in _ROW_TYPES
         }
-        return RunRecord(topology=topology, experiment=experiment, history=history, run=run, **frames)
+        return RunRecord(
+            topology=topology,
+            experiment=experiment,
+            history=history,
+            run=run,
+            conclusion=self._read_conclusion(),
+            **frames,
+        )
 
     def analyse(self) -> Measures:
         """Rebuild every number, table and report of this folder from what was recorded."""
@@ -186,6 +206,15 @@ class RunFolder:
         if not isinstance(run, dict):
             raise RecordError(f"{path}: expected an object, found {type(run).__name__}")
         return run
+
+    def _read_conclusion(self) -> Conclusion | None:
+        path = self.path / _CONCLUSION
+        if not path.is_file():
+            return None  # nobody's test
+        try:
+            return Conclusion.from_json_dict(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, KeyError, TypeError) as error:
+            raise RecordError(f"{path}: is not the conclusion of a test: {error!r}") from error
 
     def _refuse_mixed(
         self, history: History, topology: Topology, experiment: Experiment, run: Mapping[str, Any]

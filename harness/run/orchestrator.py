@@ -87,13 +87,11 @@ class Orchestrator:
         self._sessions: Mapping[str, int] = {}  # by node, as of the last snapshot
         self._targets: dict[int, tuple[str, ...]] = {}
         self._injected_ns: dict[int, int] = {}  # of the faults that are, or may be, in force
+        self._answers: dict[int, Mapping[str, Any]] = {}  # of the agent to the last step of each fault
 
     def run(self, facts: dict[str, Any]) -> None:
         """The whole run. `facts` goes to run.json. An error or an interruption is recorded, not raised."""
-        self._history.append(
-            EventKind.OPENED,
-            {"schema": 1, "run_id": self._run_id, "topology": self._topology.name, "experiment": self._experiment.name},
-        )
+        self._open()
         try:
             self._observe(facts)
         except RunInterrupted as error:
@@ -107,11 +105,15 @@ class Orchestrator:
 
     # -- the run ---------------------------------------------------------------------------------------------------
 
+    def _open(self) -> None:
+        self._history.append(
+            EventKind.OPENED,
+            {"schema": 1, "run_id": self._run_id, "topology": self._topology.name, "experiment": self._experiment.name},
+        )
+
     def _observe(self, facts: dict[str, Any]) -> None:
-        self._phase(Phase.IMAGES, "present or built")
-        with self._interrupts.allowed():
-            facts["images"] = self._stage.ensure_images(self._show_progress())
-        deployment = self._bring_up()
+        deployment = self._bring_up(facts)
+        self._let_people_come(deployment)
         client = deployment.peer(CLIENT)
         if not self._reach_steady_state(client):
             return
@@ -150,7 +152,10 @@ class Orchestrator:
         self._phase(Phase.SETTLE, "watching people come back", self._experiment.settle_s)
         self._watch_until(client, self._clock.now_ns() + to_ns(self._experiment.settle_s))
 
-    def _bring_up(self) -> Deployment:
+    def _bring_up(self, facts: dict[str, Any]) -> Deployment:
+        self._phase(Phase.IMAGES, "present or built")
+        with self._interrupts.allowed():
+            facts["images"] = self._stage.ensure_images(self._show_progress())
         self._phase(Phase.CONTAINERS, f"of {self._topology.name}")
         deployment = self._stage.open()
         self._synchronise(deployment.agent)
@@ -165,6 +170,9 @@ class Orchestrator:
 
         with self._interrupts.allowed():
             self._stage.start(on_ready)
+        return deployment
+
+    def _let_people_come(self, deployment: Deployment) -> None:
         begin_servers_watch(deployment, self._stage.specs)
         load = self._experiment.load
         self._stage.start_load(
@@ -176,7 +184,6 @@ class Orchestrator:
             seed=self._seed,
         )
         self._loaded = True
-        return deployment
 
     def _synchronise(self, agent: Peer) -> None:
         offset_ns, round_trip_ns = measure_offset(self._clock, agent)
@@ -275,6 +282,7 @@ class Orchestrator:
             targets=targets,
             details=details,
         )
+        self._answers[index] = answer
         return bool(answer["ok"])
 
     # -- watching --------------------------------------------------------------------------------------------------
