@@ -15,7 +15,7 @@ ARGS ?=
 # as root on Debian or Ubuntu, what is missing is installed; else it is said
 PRIVILEGED := $(shell [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo yes)
 
-.PHONY: help setup chaos matrix test test-unit test-integration test-e2e test-all lint lock docs-generated bench clean
+.PHONY: help setup chaos matrix test test-unit test-integration test-e2e test-all lint lock docs docs-generated bench clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -67,6 +67,7 @@ lint: .venv/.ready  ## ruff, mypy --strict, import contracts, all spec files
 
 bench: .venv/.ready  ## measure the speeds (see benchmarks/README.md)
 	$(BIN)/python benchmarks/main_job.py
+	$(BIN)/python -m benchmarks.command_line
 	$(BIN)/python -m benchmarks.topologies
 	$(BIN)/python -m benchmarks.fault_effects
 	$(BIN)/python -m benchmarks.nines
@@ -75,8 +76,12 @@ bench: .venv/.ready  ## measure the speeds (see benchmarks/README.md)
 lock: .venv/.ready  ## write requirements.lock anew from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header -o requirements.lock
 
+docs: .venv/.ready  ## the documentation as pages in site/, without a network; a warning fails
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "site/index.html"
+
 docs-generated: .venv/.ready  ## write schemas, topologies/README.md and the table of knobs anew
 	$(BIN)/python -m harness.run.documents
 
-clean:  ## remove the Python environment and caches; never results
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+clean:  ## remove the Python environment, caches and site/; never results
+	rm -rf .venv site .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -16,14 +16,12 @@ from harness.core.clock import to_s
 from harness.core.history import EventKind, History, Phase, read_history
 
 ROOT = Path(__file__).resolve().parents[1]
-HELP_ROUNDS = 5
 #: Part -> the time it should take at the most, in seconds, on 2 cores.
 TARGETS_S = {
     "containers ready": 15.0,
     "12 sessions live": 45.0,
     "whole run": 180.0,
     "teardown": 5.0,
-    "harness --help": 0.3,
 }
 
 
@@ -45,22 +43,11 @@ def main() -> None:
         "12 sessions live": to_s(steady.t_ns - phase_ns(history, Phase.RAMP)),
         "whole run": whole_s,
         "teardown": to_s(history.events[-1].t_ns - phase_ns(history, Phase.TEARDOWN)),
-        "harness --help": help_s(),
     }
     print(f"\nexit code {code}")
     print(f"{'part':20} {'measured':>10} {'target':>10}")
     for part, seconds in measured_s.items():
         print(f"{part:20} {seconds:8.2f} s {TARGETS_S[part]:8.1f} s")
-
-
-def help_s() -> float:
-    """The best of some rounds: what the command itself needs, without the machine's other work."""
-    rounds = []
-    for _ in range(HELP_ROUNDS):
-        began = time.monotonic()
-        subprocess.run([sys.executable, "-m", "harness", "--help"], cwd=ROOT, capture_output=True, check=True)
-        rounds.append(time.monotonic() - began)
-    return min(rounds)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,11 @@ from typing import Any
 from harness.analysis.estimates import Distribution, Interval, Value, distribution, share_interval
 from harness.analysis.measures import Measures
 from harness.analysis.outages import CapabilityMeasures, Outage
+from harness.core.trials import EARLY_AT_LEAST
 from harness.core.verdict import Outcome
 from harness.core.words import Capability, Recovery, SessionOutcome
 
 __all__ = [
-    "EARLY_AT_LEAST",
     "EARLY_STOP",
     "LONGEST",
     "Measure",
@@ -27,8 +27,6 @@ __all__ = [
     "summarise",
 ]
 
-#: An interval is looked at from so many trials on; t(0.975) is 12.7 at two values and 2.8 at five.
-EARLY_AT_LEAST = 5
 #: 20,000 simulated sets of 20 trials at the most, wished width 20%: 92% held the mean of normal values with a standard
 #: deviation of 20%; 87% that of 3 s and an exponential 1.5 s; 73% where one trial in five took 9 s instead of 3 s, and
 #: of these none that stopped early.

@@ -52,10 +52,16 @@ def validate(
     experiments: Annotated[str, typer.Argument(help="Names or paths, checked against TOPOLOGY.")] = "all",
 ) -> int:
     """Check files without starting anything; names every mistake with file and line."""
+    from functools import cache, partial
+
+    from harness.faults.registry import RULES
+    from harness.spec.loader import load_experiment
+
     files = catalog()
     names = [topology] if topology else files.topologies()
+    read = cache(partial(load_experiment, rules=RULES))  # each file once, not once for each topology
     for name in names:
-        chosen = choose(files, name, experiments, None)
+        chosen = choose(files, name, experiments, None, read)
         for entry in chosen.not_applicable:
             say(f"{name}: {entry.experiment} is {entry.why_not}")
     say(f"valid: {', '.join(names)} with {', '.join(files.experiments() if experiments == 'all' else [experiments])}")

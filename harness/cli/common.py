@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ from harness.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from harness.core.experiment import Experiment
     from harness.run.choice import Chosen
     from harness.runtime.docker import DockerRuntime
     from harness.spec.catalog import Catalog
@@ -79,10 +81,16 @@ def people(users: int | None) -> int | None:
     return users
 
 
-def choose(catalog: Catalog, topology: str, experiments: str, users: int | None) -> Chosen:
+def choose(
+    catalog: Catalog,
+    topology: str,
+    experiments: str,
+    users: int | None,
+    read: Callable[[Path], Experiment] | None = None,
+) -> Chosen:
     """Load what the words mean. Of several experiments those that do not apply to the topology are set aside; one that
-    was asked for by its name must apply."""
+    was asked for by its name must apply. `read` is what reads an experiment's file."""
     from harness.faults.registry import RULES
     from harness.run import choice
 
-    return choice.choose(catalog, topology, experiments, RULES, users=people(users))
+    return choice.choose(catalog, topology, experiments, RULES, users=people(users), read=read)

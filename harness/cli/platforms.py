@@ -56,11 +56,11 @@ def doctor(
 ) -> int:
     """Find what dead runs left on the engine (faults, containers, networks, volumes, routes) and heal it.
 
-    With --dry-run the exit code is 1 if anything was found.
+    The exit code is 1 if something could not be removed, and with --dry-run if anything was found.
     """
     from harness.runtime.docker import DockerRuntime
     from harness.runtime.engine import connect
-    from harness.runtime.janitor import describe, find_remains, find_strays, heal
+    from harness.runtime.janitor import STUCK_NETWORK, describe, find_remains, find_strays, heal
 
     client = connect()
     remains = find_remains(client)
@@ -80,8 +80,11 @@ def doctor(
         return 0
     if dry_run:
         return 1
-    for one in dead:
-        for line in heal(client, one, image):
-            say(f"  {line}")
-    say("healed")
-    return 0
+    healed = [heal(client, one, image) for one in dead]
+    for line in (line for one in healed for line in one.done):
+        say(f"  {line}")
+    stuck = [network for one in healed for network in one.stuck]
+    for network in stuck:
+        say(f"  network {network} is still there: {STUCK_NETWORK}")
+    say("healed, but for that" if stuck else "healed")
+    return 1 if stuck else 0

@@ -58,9 +58,9 @@ def run(
         return _run_trials(chosen, repeated, results or files.root / "results", seed)
 
     from harness.report.terminal import render, render_suite, render_unprotected
-    from harness.run.choice import that_fit
     from harness.run.experiment import command_line, run_suite
     from harness.run.live import LiveWatcher
+    from harness.run.plan import that_fit
     from harness.run.suite import overall, write_suite
 
     screen = console()

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
 
-from harness.analysis.trials import EARLY_AT_LEAST
 from harness.core.experiment import Experiment
 from harness.core.rules import FaultRules
 from harness.core.topology import Topology
+from harness.core.trials import EARLY_AT_LEAST
 from harness.errors import UsageError
-from harness.run.plan import check_memory
 from harness.run.suite import ALL, SUITE, SuiteEntry, chosen_experiments
 from harness.spec.catalog import Catalog
 from harness.spec.loader import check_pair, check_promises, load_experiment, load_topology, why_not_applicable
 
-__all__ = ["Chosen", "Repetition", "choose", "repetition", "that_fit"]
+__all__ = ["Chosen", "Repetition", "choose", "repetition"]
 
 _WIDTH = re.compile(r"(\d{1,3}(?:\.\d+)?)%")
 
@@ -81,11 +80,13 @@ def choose(
     *,
     users: int | None = None,
     lenient: bool = False,
+    read: Callable[[Path], Experiment] | None = None,
 ) -> Chosen:
     """Load and check everything that `words` (`suite`, `all`, names or paths with commas between) means.
 
     Of a suite, what the topology has nothing for is set aside; what was asked for by its name must apply, unless
     `lenient` says that it was asked for on several topologies. `users` replaces each experiment's number of people.
+    `read` is what reads an experiment's file: whoever asks for many topologies reads each file once.
 
     Raises `UsageError`, of which `SpecError` is one.
     """
@@ -97,7 +98,7 @@ def choose(
     names: list[str] = []
     for name in chosen_experiments(words, catalog.experiments):
         path = catalog.experiment_path(name)
-        experiment = load_experiment(path, rules)
+        experiment = load_experiment(path, rules) if read is None else read(path)
         names.append(experiment.name)
         reason = why_not_applicable(the_topology, experiment, rules) if aside else ""
         if reason:
@@ -107,24 +108,6 @@ def choose(
         chosen.append(experiment if users is None else _with_users(experiment, users))
     check_promises(the_topology, topology_path, [*catalog.experiments(), *(one.name for one in chosen)])
     return Chosen(the_topology, chosen, set_aside, by_name=not aside, names=names)
-
-
-def that_fit(chosen: Chosen, machine: Mapping[str, Any]) -> Chosen:
-    """Without the experiments of a suite whose growth is more than the engine's machine has memory for.
-
-    What was asked for by its name stays, and is refused before anything starts.
-    """
-    fit: list[Experiment] = []
-    set_aside = [*chosen.not_applicable]
-    for experiment in chosen.experiments:
-        try:
-            if experiment.growth is not None and not chosen.by_name:
-                check_memory(chosen.topology, experiment, machine)
-        except UsageError as error:
-            set_aside.append(SuiteEntry(experiment.name, why_not=f"not applicable: {error.message}", applicable=False))
-        else:
-            fit.append(experiment)
-    return replace(chosen, experiments=fit, not_applicable=set_aside)
 
 
 def _with_users(experiment: Experiment, users: int) -> Experiment:

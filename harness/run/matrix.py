@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache, partial
 from pathlib import Path
 
 from harness.analysis.standing import Cell, Standing, exit_code
@@ -15,15 +16,16 @@ from harness.core.rules import FaultRules
 from harness.errors import RunInterrupted, SpecError, UsageError
 from harness.report.matrix import promised
 from harness.run.artifacts import MatrixFile
-from harness.run.choice import Chosen, choose, that_fit
+from harness.run.choice import Chosen, choose
 from harness.run.experiment import run_suite
 from harness.run.interrupts import Interrupts
 from harness.run.orchestrator import new_run_id
-from harness.run.plan import check_memory, time_line
+from harness.run.plan import check_memory, that_fit, time_line
 from harness.run.suite import ALL, SuiteEntry, chosen_experiments
 from harness.run.watcher import Watcher
 from harness.runtime.base import Runtime
 from harness.spec.catalog import Catalog
+from harness.spec.loader import load_experiment
 
 __all__ = ["Matrix", "choose_matrix", "dry_lines", "run_matrix"]
 
@@ -60,9 +62,10 @@ def choose_matrix(
         raise UsageError("which topologies?", hint=f"{ALL}, or some of: {', '.join(catalog.topologies())}")
     rows: list[Chosen] = []
     problems: list[str] = []
+    read = cache(partial(load_experiment, rules=rules))
     for name in names:
         try:
-            rows.append(choose(catalog, name, experiments, rules, users=users, lenient=True))
+            rows.append(choose(catalog, name, experiments, rules, users=users, lenient=True, read=read))
         except SpecError as error:
             problems += error.problems
     if problems:

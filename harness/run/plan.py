@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.components.registry import images, serving_nodes
@@ -14,9 +14,20 @@ from harness.core.words import Role
 from harness.errors import UsageError
 from harness.faults.registry import FAULTS
 from harness.load.deadlines import START_PROBE_DEADLINE_S
+from harness.run.choice import Chosen
+from harness.run.suite import SuiteEntry
 from harness.spec.targets import parse_target
 
-__all__ = ["Act", "check_memory", "clock_roles", "lasts_s", "needed_images", "time_line", "users_that_fit"]
+__all__ = [
+    "Act",
+    "check_memory",
+    "clock_roles",
+    "lasts_s",
+    "needed_images",
+    "that_fit",
+    "time_line",
+    "users_that_fit",
+]
 
 #: What one more session with its kernel costs, by how it was started; proportional set size, measured at 18 sessions a
 #: node: 132 MB a fresh interpreter each, 60 MB forked from the warm parent.
@@ -101,3 +112,21 @@ def check_memory(topology: Topology, experiment: Experiment, machine: Mapping[st
             f"{topology.name} carries {fits} at the most",
             hint=hint,
         )
+
+
+def that_fit(chosen: Chosen, machine: Mapping[str, Any]) -> Chosen:
+    """Without the experiments of a suite whose growth is more than the engine's machine has memory for.
+
+    What was asked for by its name stays, and is refused before anything starts.
+    """
+    fit: list[Experiment] = []
+    set_aside = [*chosen.not_applicable]
+    for experiment in chosen.experiments:
+        try:
+            if experiment.growth is not None and not chosen.by_name:
+                check_memory(chosen.topology, experiment, machine)
+        except UsageError as error:
+            set_aside.append(SuiteEntry(experiment.name, why_not=f"not applicable: {error.message}", applicable=False))
+        else:
+            fit.append(experiment)
+    return replace(chosen, experiments=fit, not_applicable=set_aside)

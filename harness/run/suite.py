@@ -6,10 +6,13 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.analysis import Measures
 from harness.core.verdict import Outcome, together
-from harness.run.artifacts import RunFolder
+
+if TYPE_CHECKING:
+    from harness.analysis import Measures
+    from harness.run.artifacts import RunFolder
 
 __all__ = ["ALL", "STANDARD_SUITE", "SUITE", "SuiteEntry", "chosen_experiments", "overall", "write_suite"]
 

@@ -1,4 +1,4 @@
-"""The agent's container: how it is started and what it may do (see docs/architecture.md, "The agent")."""
+"""The agent's container: how it is started and what it may do (see docs/security.md, "The agent")."""
 
 from __future__ import annotations
 

@@ -26,6 +26,7 @@ from harness.runtime.agent import start_agent, talk
 from harness.runtime.base import ExecResult, Progress
 from harness.runtime.engine import ADDRESS_POOL
 from harness.runtime.images import ImageBuilder
+from harness.runtime.janitor import STUCK_NETWORK
 from harness.runtime.peer import AttachedPeer
 from harness.runtime.readiness import Serves
 
@@ -186,6 +187,8 @@ class DockerDeployment:
         finally:
             self._agent.close()  # the end of its input makes it remove itself, and what is left
             self._wait_until_agent_is_gone()
+            for network in self._client.networks.list(filters={"label": f"{LABEL_RUN}={self.run_id}"}):
+                log.warning("network %s is still there: %s", network.name, STUCK_NETWORK)
 
     def stop_keeping(self) -> None:
         """End a deployment that was opened with `keep`: its agent removes everything when it is stopped."""

@@ -6,6 +6,7 @@ import io
 import secrets
 import tarfile
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -19,11 +20,26 @@ from harness.faults.registry import FAULTS
 from harness.runtime.agent import JOURNAL_PATH, start_agent
 from harness.runtime.engine import ADDRESS_POOL
 
-__all__ = ["Remains", "describe", "end_run", "find_remains", "find_strays", "heal"]
+__all__ = ["STUCK_NETWORK", "Healed", "Remains", "describe", "end_run", "find_remains", "find_strays", "heal"]
 
+#: Why a network may stay although everything of its run is gone (moby/moby#42119).
+STUCK_NETWORK = (
+    "the engine holds it for in use although nobody is in it; it does no harm, and can be removed after the engine was "
+    "started anew"
+)
 _GONE_TIMEOUT_S = 60.0
 #: The engine makes a network in about 0.1 s.
 _BEING_MADE_S = 2.0
+
+
+@dataclass(frozen=True)
+class Healed:
+    """What was done about the remains of a run."""
+
+    done: list[str]
+    """A line for each thing."""
+    stuck: list[str]
+    """The names of networks that stay: see `STUCK_NETWORK`."""
 
 
 @dataclass
@@ -93,10 +109,10 @@ def describe(client: docker.DockerClient, remains: Remains) -> list[str]:
     return [*acts, *paused, *networks, *(f"volume {name}" for name in remains.volumes)]
 
 
-def heal(client: docker.DockerClient, remains: Remains, agent_image: str) -> list[str]:
+def heal(client: docker.DockerClient, remains: Remains, agent_image: str) -> Healed:
     """Undo what the dead agent's journal says and remove whatever bears the run's label, through a fresh agent.
 
-    Returns a line for each thing done. Raises `RunError` if something could not be removed.
+    Raises `RunError` if something else than a stuck network could not be removed.
     """
     labels = {LABEL_RUN: remains.run_id, LABEL_TOPOLOGY: remains.topology}
     name = f"{resource_name(remains.run_id)}-healer"
@@ -105,8 +121,8 @@ def heal(client: docker.DockerClient, remains: Remains, agent_image: str) -> lis
         answer = agent.call("clean", timeout_s=_GONE_TIMEOUT_S)
     finally:
         agent.close()
-    _wait_until_gone(client, remains.run_id)
-    return [*answer["undone"], *answer["removed"]]
+    _wait_until_gone(client, remains.run_id, but=answer["stuck"])
+    return Healed([*answer["undone"], *answer["removed"]], answer["stuck"])
 
 
 def find_strays(client: docker.DockerClient, agent_image: str, *, heal: bool) -> list[str]:
@@ -139,7 +155,8 @@ def end_run(client: docker.DockerClient, remains: Remains, agent_image: str) -> 
         return
     with suppress(NotFound):  # it may be finishing by itself at this moment
         client.containers.get(remains.agent).kill("SIGTERM")
-    _wait_until_gone(client, remains.run_id)
+    # the agent goes last: a network that is still there then is one that the engine holds
+    _wait_until_gone(client, remains.run_id, but=remains.networks)
 
 
 def _left_journal(client: docker.DockerClient, run_id: str) -> str:
@@ -154,9 +171,10 @@ def _left_journal(client: docker.DockerClient, run_id: str) -> str:
         return member.read().decode() if member else ""
 
 
-def _wait_until_gone(client: docker.DockerClient, run_id: str) -> None:
+def _wait_until_gone(client: docker.DockerClient, run_id: str, *, but: Collection[str] = ()) -> None:
+    """`but` names what stays. Raises `RunError` for anything else that is still there after a while."""
     deadline = time.monotonic() + _GONE_TIMEOUT_S
-    while left := [r for r in find_remains(client) if r.run_id == run_id]:
+    while left := [name for r in find_remains(client) if r.run_id == run_id for name in r.names() if name not in but]:
         if time.monotonic() > deadline:
-            raise RunError(f"these of run {run_id} are still there: {', '.join(left[0].names())}")
+            raise RunError(f"these of run {run_id} are still there: {', '.join(left)}")
         time.sleep(0.1)

@@ -167,7 +167,7 @@ def test_doctor_heals_what_a_dead_agent_left(runtime: DockerRuntime, engine: doc
     assert not remains.alive
     assert {name.removeprefix(f"chaos-{run_id}") for name in remains.names()} == {"", "-agent", "-idle", "-v"}
     agent_image = runtime.ensure_images(["agent"], lambda *_: None)["agent"]
-    done = heal(engine, remains, agent_image)
+    done = heal(engine, remains, agent_image).done
     assert "undone: kill on idle" in done
     assert left_of(engine, run_id) == []
 

@@ -271,7 +271,7 @@ def test_doctor_heals_a_broken_disk_that_a_dead_agent_left(
     process.communicate()
     start = time.monotonic()
     (remains,) = [r for r in find_remains(engine) if r.run_id == run_id]
-    done = heal(engine, remains, runtime.ensure_images(["agent"], lambda *_: None)["agent"])
+    done = heal(engine, remains, runtime.ensure_images(["agent"], lambda *_: None)["agent"]).done
     print(f"healed after {time.monotonic() - start:.1f} s: {done}")
     assert f"undone: {kind} on disky" in done
     assert left_of(engine, run_id) == []

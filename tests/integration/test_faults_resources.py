@@ -164,7 +164,10 @@ def test_what_eats_memory_dies_with_the_agent_and_its_limit_is_healed(
     deployment.agent.close()
     eventually(lambda: eaters(engine, deployment) == 0, "what eats memory ends", limit_s=5)
     (remains,) = [r for r in find_remains(engine) if r.run_id == run_id]
-    assert "undone: memory on node" in heal(engine, remains, runtime.ensure_images(["agent"], lambda *_: None)["agent"])
+    assert (
+        "undone: memory on node"
+        in heal(engine, remains, runtime.ensure_images(["agent"], lambda *_: None)["agent"]).done
+    )
     assert left_of(engine, run_id) == []
 
 

@@ -193,6 +193,13 @@ def test_a_dry_run_shows_every_experiment_with_every_command(harness: Harness) -
     assert "SECRET" not in out
 
 
+@pytest.mark.parametrize("topology", ["active-active", "ha-database"])
+def test_an_experiment_with_a_link_of_its_own_uses_it(harness: Harness, topology: str) -> None:
+    _, commands, _ = harness("run", topology, "slow-database", "--dry-run")
+    assert "toxiproxy-cli toxic add" in commands
+    assert "tc qdisc" not in commands, "which is for a kernel that has it, where there is no link"
+
+
 def test_a_dry_run_shows_growth_at_its_place_on_the_time_line(harness: Harness) -> None:
     code, out, _ = harness("run", "active-passive", "n-minus-one", "--dry-run")
     assert code == 0
@@ -318,6 +325,33 @@ def test_schema_writes_both_schemas(harness: Harness, tmp_path: Path) -> None:
 def test_the_module_is_the_command() -> None:
     done = subprocess.run([sys.executable, "-m", "harness", "--help"], capture_output=True, text=True, check=True)
     assert "doctor" in done.stdout
+
+
+@pytest.mark.parametrize("command", [["--help"], ["list"], ["validate"]])
+def test_what_only_reads_files_loads_none_of_the_heavy_packages(command: list[str]) -> None:
+    """What makes it answer at once: `benchmarks/command_line.py` says how soon."""
+    heavy = ("bokeh", "cryptography", "docker", "gevent", "jinja2", "numpy", "pandas", "pyarrow", "requests", "scipy")
+    code = f"""
+import sys
+from harness.cli import app
+app({command!r}, standalone_mode=False)
+print([package for package in {heavy!r} if package in sys.modules], file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.strip()) == (0, "[]")
+
+
+def test_down_all_ends_every_run(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    remains = [Remains("abc123", "active-passive", agent="c0ffee"), Remains("def456", "ha")]
+    ended: list[str] = []
+    monkeypatch.setattr("harness.runtime.engine.connect", lambda: None)
+    monkeypatch.setattr("harness.runtime.janitor.find_remains", lambda client: remains)
+    monkeypatch.setattr("harness.runtime.janitor.end_run", lambda client, one, image: ended.append(one.run_id))
+    monkeypatch.setattr("harness.runtime.docker.DockerRuntime.ensure_images", lambda *_: {"agent": "an image"})
+    code, out, _ = harness("down", "--all")
+    assert code == 0
+    assert ended == ["abc123", "def456"]
+    assert "ha (run def456) is gone" in out
 
 
 def test_down_without_a_name_takes_nothing_down(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What can be used is documented: every fault, topology, experiment, command and make target."""
+"""What can be used is documented: every fault, topology, experiment and command."""
 
 from __future__ import annotations
 
@@ -40,10 +40,3 @@ def test_every_command_is_in_the_readme() -> None:
     readme = (ROOT / "README.md").read_text()
     assert names
     assert not [name for name in names if f"harness {name}" not in readme]
-
-
-def test_every_make_target_of_the_readme_exists() -> None:
-    makefile = (ROOT / "Makefile").read_text()
-    named = set(re.findall(r"(?:^|`)make ([a-z][a-z-]+)", (ROOT / "README.md").read_text(), re.MULTILINE))
-    assert {"chaos", "test"} <= named
-    assert not [name for name in named if not re.search(rf"^{name}:", makefile, re.MULTILINE)]

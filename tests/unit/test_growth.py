@@ -24,8 +24,9 @@ from harness.report import words
 from harness.report.html import render_html
 from harness.report.junit import render_junit
 from harness.report.terminal import render
-from harness.run.choice import Chosen, that_fit
+from harness.run.choice import Chosen
 from harness.run.experiment import run_suite
+from harness.run.plan import that_fit
 from harness.run.suite import SuiteEntry
 from harness.runtime.fake import Behaviour, FakeRuntime
 from harness.spec.loader import load_topology

@@ -120,6 +120,16 @@ def test_a_cluster_is_reached_through_its_gate(host: RehearsalHost) -> None:
     assert "workbench-0_database-1_7" in state["proxies"]
 
 
+def test_whatever_leads_to_a_cluster_is_on_the_clusters_side(host: RehearsalHost) -> None:
+    for name in ("workbench-0", "database-0", "database-1", "database-proxy"):
+        host.machines.look(name)
+    host.machines.links = ("link-workbench-database",)
+    everybody = aim(Latency.Options(latency_ms=200), peers=("database-0", "database-1", "database-proxy"))
+    state = Latency().prepare(host, everybody)
+    assert state["mechanism"] == "toxiproxy"
+    assert any("database-proxy" in proxy for proxy in state["proxies"])
+
+
 def test_a_link_that_is_gone_has_nothing_left(host: RehearsalHost) -> None:
     fault = Reset()
     state = fault.prepare(host, aim())

@@ -36,6 +36,9 @@ SILENCE_LIMIT_S = 20.0
 FIRST_WORD_LIMIT_S = 6.0
 #: Between two looks for what a dying harness had still asked the engine to make.
 LATE_CREATE_S = 0.5
+#: How long to ask for a network that the engine holds although nobody is in it: longer than it may be busy with those
+#: that were, shorter than the harness waits for this container to go.
+STUCK_LIMIT_S = 10.0
 #: How long to wait for an engine that does not answer; `harness doctor` heals what is left after that.
 ENGINE_AWAY_LIMIT_S = 600.0
 
@@ -82,10 +85,11 @@ def main() -> None:
 
     def clean() -> Mapping[str, Any]:
         undone = undo_all()
-        removed = sweep(engine, run_id, self_id) + host.volumes.close()
-        for line in undone + removed:
+        swept = sweep(engine, run_id, self_id)
+        removed = swept.done + host.volumes.close()
+        for line in [*undone, *removed, *(f"the engine holds network {name}" for name in swept.stuck)]:
             log(line)
-        return {"undone": undone, "removed": removed}
+        return {"undone": undone, "removed": removed, "stuck": swept.stuck}
 
     handlers: dict[str, Handler] = {
         "fault": lifecycle.step,
@@ -100,9 +104,10 @@ def main() -> None:
     def clean_and_go() -> None:
         """Until nothing is left: a create call that the harness had sent may still have been on its way, and the
         engine itself may be away for a while."""
-        for _ in range(round(ENGINE_AWAY_LIMIT_S / LATE_CREATE_S)):
+        for tries in range(round(ENGINE_AWAY_LIMIT_S / LATE_CREATE_S)):
             try:
-                if not clean()["removed"]:
+                left = clean()
+                if not left["removed"] and (not left["stuck"] or tries * LATE_CREATE_S > STUCK_LIMIT_S):
                     break
             except PeerError as error:
                 log(str(error))

@@ -124,6 +124,11 @@ class EngineApi:
         found = answer["Volumes"] if kind == "volumes" else answer
         return list(found or [])
 
+    def members(self, network_id: str) -> list[str]:
+        """The ids of the containers in a network; nobody is in one that has gone."""
+        found = self.call("GET", f"/networks/{quote(network_id)}", fine=(404,))
+        return list((found or {}).get("Containers") or {})
+
     def remove(self, kind: str, identifier: str) -> None:
         """Remove a container (killing it, with its anonymous volumes), a network or a volume; gone is fine.
 

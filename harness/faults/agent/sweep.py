@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 from harness.core.names import AGENT_ROLE, LABEL_ROLE, LABEL_RUN
@@ -12,24 +13,51 @@ from harness.faults.agent.engine_api import EngineApi
 from harness.faults.agent.namespaces import own_namespaces
 from harness.faults.agent.processes import RealProcesses, processes_of
 
-__all__ = ["remove_self", "sweep"]
+__all__ = ["Swept", "remove_self", "sweep"]
 
 
-def sweep(engine: EngineApi, run_id: str, self_id: str) -> list[str]:
-    """Remove the run's containers (but this one), then its networks and volumes, which must be free of them first.
+@dataclass(frozen=True)
+class Swept:
+    """What came of a sweep."""
 
-    Returns a line for each removed thing and for each that could not be removed.
-    """
+    done: list[str]
+    """A line for each removed thing, and for each that could not be removed."""
+    stuck: list[str]
+    """The names of networks that nobody is in and that the engine refuses to remove all the same."""
+
+
+def sweep(engine: EngineApi, run_id: str, self_id: str) -> Swept:
+    """Remove the run's containers (but this one), then its networks and volumes, which must be free of them first."""
     label = f"{LABEL_RUN}={run_id}"
     mended = _mend(engine, engine.list_labelled("containers/json", label))
     containers = [c for c in engine.list_labelled("containers/json", label) if not c["Id"].startswith(self_id)]
     agents = [c for c in containers if c["Labels"].get(LABEL_ROLE) == AGENT_ROLE]
     done = _remove(engine, [_job(c) for c in containers if c not in agents])
-    networks = [("networks", n["Id"], n["Name"]) for n in engine.list_labelled("networks", label)]
-    volumes = [("volumes", v["Name"], v["Name"]) for v in engine.list_labelled("volumes", label)]
-    done += _remove(engine, networks + volumes)
+    removed, stuck = _remove_networks(engine, engine.list_labelled("networks", label))
+    done += removed
+    done += _remove(engine, [("volumes", v["Name"], v["Name"]) for v in engine.list_labelled("volumes", label)])
     # a dead agent goes last: as long as anything is left, somebody may still need its journal
-    return mended + done + _remove(engine, [_job(agent) for agent in agents])
+    return Swept(mended + done + _remove(engine, [_job(agent) for agent in agents]), stuck)
+
+
+def _remove_networks(engine: EngineApi, networks: list[Mapping[str, Any]]) -> tuple[list[str], list[str]]:
+    """A line for each, and the names of those that the engine keeps although nobody is in them.
+
+    An engine that ends many containers at once may lose count of who was in their network, and then holds it for in
+    use (moby/moby#42119). Nothing but a new start of the engine counts anew.
+    """
+    done: list[str] = []
+    stuck: list[str] = []
+    for network in networks:
+        try:
+            engine.remove("networks", network["Id"])
+            done.append(f"removed network {network['Name']}")
+        except PeerError as error:
+            if "active endpoints" in error.message and not engine.members(network["Id"]):
+                stuck.append(network["Name"])
+            else:
+                done.append(f"could not remove network {network['Name']}: {error.message}")
+    return done, stuck
 
 
 def _mend(engine: EngineApi, containers: list[Mapping[str, Any]]) -> list[str]:

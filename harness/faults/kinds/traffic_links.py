@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -32,7 +31,6 @@ __all__ = [
 ]
 
 _LOOPBACK = "127.0.0.1"
-_NUMBER = re.compile(r"-\d+$")
 #: A delay below this can't be told from a busy machine.
 _LEAST_SHOWN_S = 0.01
 
@@ -82,18 +80,17 @@ def past_own_addresses(topology: Topology, fault: Fault) -> str:
 def find_link(host: Host, aim: Aim) -> _Way | None:
     """The link between the target and its peers; None if there is none. Raises `GuardError` where one does not run, or
     leads to some of them only."""
-    role = _role(aim.target)
     for source, target in Link.POSSIBLE:
         name = link_name(source, target)
-        ends = [str(end).replace("_", "-") for end in (source, target)]
-        if role not in ends or any(_role(peer) not in ends or _role(peer) == role for peer in aim.peers):
+        upstream = _all_of(source, [aim.target]) and _all_of(target, aim.peers)
+        if not upstream and not (_all_of(target, [aim.target]) and _all_of(source, aim.peers)):
             continue
         container = host.machines.there(name)
         if container is None:
             continue
         guard_own_machine(container)
         found = host.traffic.proxies(container.pid)
-        stream = "upstream" if role == ends[0] else "downstream"
+        stream = "upstream" if upstream else "downstream"
         chosen = _between(found, [aim.target], aim.peers)
         if not chosen:
             raise GuardError(
@@ -186,9 +183,11 @@ def confirm_gone(host: Host, state: State) -> Evidence:
     return Evidence(all(fine for _, fine, _ in looks), "; ".join([text, *(look for _, _, look in looks)]))
 
 
-def _role(container: str) -> str:
-    """Members of a role are called after it, with a number where there are several."""
-    return _NUMBER.sub("", container)
+def _all_of(role: Role, containers: Sequence[str]) -> bool:
+    """Whether all belong to a role: they are called after it, with a number where there are several, and so is what
+    leads to all of a cluster (`database-proxy`)."""
+    name = str(role).replace("_", "-")
+    return all(container == name or container.startswith(f"{name}-") for container in containers)
 
 
 def _between(proxies: Sequence[Proxy], ours: Sequence[str], theirs: Sequence[str]) -> list[Proxy]:
