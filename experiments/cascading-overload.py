@@ -9,9 +9,12 @@ Source: Mike Ulrich, "Addressing Cascading Failures" (Beyer and others, "Site Re
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from harness.pytest_plugin.scene import Deployment, Expect, Faults, LoadOfPeople
+if TYPE_CHECKING:
+    from harness.pytest_plugin.scene import Deployment, Expect, Faults, LoadOfPeople
 
 #: As many as one node must carry, because two of them are there for no more.
 USERS = 12

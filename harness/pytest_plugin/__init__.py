@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -29,6 +29,7 @@ _MARKER = (
 )
 #: In the properties of a test's report; junit.xml shows them too.
 VERDICT, REPORT, CARRIED = "harness_verdict", "harness_report", "harness_carried"
+BY_TOPOLOGY: pytest.StashKey[bool] = pytest.StashKey()
 NEXT: pytest.StashKey[pytest.Item | None] = pytest.StashKey()
 SCENE: pytest.StashKey[Scene] = pytest.StashKey()
 
@@ -53,15 +54,24 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", _MARKER)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_cmdline_main(config: pytest.Config) -> None:
-    """With `-n`, and no word on how to share the work out, one topology's tests stay on one worker."""
-    option = config.option
-    if getattr(option, "numprocesses", None) and getattr(option, "dist", "") == "no":
-        from harness.pytest_plugin.asked import Asked
+@pytest.hookimpl(wrapper=True)
+def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object]:
+    """With `-n`, and no word on how to share the work out, it is shared out by topologies."""
+    # a wrapper, to be sooner than xdist, which puts its own word where there is none
+    if getattr(config.option, "numprocesses", None) and getattr(config.option, "dist", "") == "no":
+        from harness.pytest_plugin.asked import asked_of
 
-        if Asked(config).for_experiments:
-            option.dist = "loadgroup"
+        config.stash[BY_TOPOLOGY] = asked_of(config).for_experiments
+    return (yield)
+
+
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    if not config.stash.get(BY_TOPOLOGY, False):
+        return None
+    from harness.pytest_plugin.workers import ByTopology
+
+    return ByTopology(config, log)
 
 
 # -- collection --------------------------------------------------------------------------------------------------------
@@ -76,13 +86,13 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests that share a platform follow one another; with xdist, tests of one topology go to one worker."""
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share a platform follow one another."""
     if not any(item.get_closest_marker("topology") for item in items):
         return
     from harness.pytest_plugin.choice import group
 
-    group(config, items)
+    group(items)
 
 
 # -- running -----------------------------------------------------------------------------------------------------------

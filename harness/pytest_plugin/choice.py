@@ -97,8 +97,8 @@ def marked(item: pytest.Item) -> Key:
     return Key(_path_of(marker.args[0], item.path.parent), links, clocks, shared)
 
 
-def group(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Have tests that share a platform follow the first of them, and name groups for xdist."""
+def group(items: list[pytest.Item]) -> None:
+    """Have tests that share a platform follow the first of them."""
     order: dict[object, list[pytest.Item]] = {}
     for number, item in enumerate(items):
         key = _key_or_none(item)
@@ -107,8 +107,6 @@ def group(config: pytest.Config, items: list[pytest.Item]) -> None:
             continue
         item.stash[KEY] = key
         order.setdefault(key if key.shared else number, []).append(item)
-        if hasattr(config.option, "dist") and item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(name=key.path.stem))
     items[:] = [item for together in order.values() for item in together]
 
 

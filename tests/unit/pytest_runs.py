@@ -77,7 +77,9 @@ class Inner:
 
     def configured(self, *words: str) -> pytest.Config:
         """pytest with xdist as it would begin."""
-        return self._pytester.parseconfig("-p", "harness.pytest_plugin", "-p", "xdist.plugin", *words)
+        return self._pytester.parseconfig(
+            "-p", "harness.pytest_plugin", "-p", "xdist.plugin", "--tx", "2*popen", *words
+        )
 
     def test(self, body: str, *words: str, behaviour: Behaviour | None = None) -> pytest.RunResult:
         """Run a file with tests."""

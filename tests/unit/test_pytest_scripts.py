@@ -11,7 +11,8 @@ import pytest
 from harness.core.history import EventKind, read_history
 from harness.core.verdict import Outcome
 from harness.errors import PeerError
-from harness.pytest_plugin import pytest_cmdline_main
+from harness.pytest_plugin import pytest_cmdline_main, pytest_xdist_make_scheduler
+from harness.pytest_plugin.workers import ByTopology
 from harness.runtime.fake import Behaviour
 from harness.runtime.fake_client import FakeClient
 from tests.unit.fake_runs import Toothless
@@ -296,21 +297,14 @@ def test_a_shared_platform_that_nobody_can_work_on_is_not_used_again(inner: Inne
     assert len(inner.engine.deployments) == 2
 
 
-def test_tests_that_share_follow_one_another_and_are_a_group_for_workers(inner: Inner) -> None:
+def test_tests_that_share_follow_one_another(inner: Inner) -> None:
     inner.write("mine.yaml", "description: x\nworkbench: {nodes: 1, mode: single}\n")
     marker = '@pytest.mark.topology("mine.yaml", shared=True)\n'
     inner.write(
-        "conftest.py",
-        "def pytest_collection_finish(session):\n"
-        "    for item in session.items:\n"
-        "        print('GROUP', item.name, [m.kwargs for m in item.iter_markers('xdist_group')])\n",
-    )
-    inner.write(
         "test_it.py", f"import pytest\n{marker}def test_a(): pass\ndef test_b(): pass\n{marker}def test_c(): pass\n"
     )
-    result = inner.run("-p", "xdist.plugin", "--collect-only", "-q", "-s")
-    groups = [line for line in result.outlines if line.startswith("GROUP")]
-    assert groups == ["GROUP test_a [{'name': 'mine'}]", "GROUP test_c [{'name': 'mine'}]", "GROUP test_b []"]
+    result = inner.run("--collect-only", "-q")
+    assert [line.split("::")[1] for line in result.outlines if "::" in line] == ["test_a", "test_c", "test_b"]
 
 
 def test_ctrl_c_in_a_test_ends_the_session_with_everything_undone_and_recorded(inner: Inner) -> None:
@@ -326,11 +320,18 @@ def test_with_workers_one_topology_stays_on_one_of_them_unless_something_else_is
     inner.write("experiments/x.yaml", "faults: []\n")
     inner.write("test_own.py", "")
 
-    def dist(*words: str) -> object:
+    def by_topology(*words: str) -> bool:
         config = inner.configured("-n", "2", *words)
-        pytest_cmdline_main(config)
-        return config.option.dist
+        next(pytest_cmdline_main(config))  # what comes before xdist's turn
+        return pytest_xdist_make_scheduler(config, None) is not None
 
-    assert dist("experiments/") == "loadgroup"
-    assert dist("test_own.py") == "no"
-    assert dist("experiments/", "--dist", "each") == "each"
+    assert by_topology("experiments/")
+    assert not by_topology("test_own.py")
+    assert not by_topology("experiments/", "--dist", "each")
+
+
+def test_the_scope_of_a_test_is_its_topology_or_its_file(inner: Inner) -> None:
+    inner.write("experiments/x.yaml", "faults: []\n")
+    scheduling = ByTopology(inner.configured("-n", "2", "experiments/"))
+    scopes = [scheduling._split_scope(name) for name in ("a/x.yaml::ha", "b/y.yaml::ha", "test_z.py::test_one[ha]")]
+    assert scopes == ["ha", "ha", "test_z.py"]
