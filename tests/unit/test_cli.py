@@ -236,7 +236,7 @@ def test_more_users_than_growth_has_room_for_are_refused(harness: Harness) -> No
 def test_explain_prints_the_source_of_every_experiment(harness: Harness) -> None:
     code, out, _ = harness("list", "--explain")
     assert code == 0
-    assert out.count("source: ") == len(Catalog(ROOT).experiments())
+    assert out.count("source: ") == len([*Catalog(ROOT).experiments(), *Catalog(ROOT).scripts()])
     assert "Jeff Dean" in out
 
 
