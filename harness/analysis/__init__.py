@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.analysis.availability import session_timeline, user_uptime
 from harness.analysis.checks_audit import audit_checks
+from harness.analysis.detections import fault_detections
 from harness.analysis.effects import fault_effects
 from harness.analysis.facts import read_facts
 from harness.analysis.gate import refused_without_fault
@@ -22,6 +23,7 @@ from harness.analysis.record import (
     saved_of,
     servers_of,
 )
+from harness.analysis.server_events import missing_sources, read_events, wall_clock
 from harness.analysis.sessions import attribute, count_sessions, session_ledger
 from harness.analysis.writes import (
     Written,
@@ -59,10 +61,15 @@ def analyse(record: RunRecord) -> Measures:
     )
     capabilities = measure_probes(probes, facts, steady_state_s)
     outages = [outage for one in capabilities for outage in one.outages]
+    balancer, wall = balancer_of(record), wall_clock(record.history, record.run)
+    said = read_events(record.logs, balancer, facts, wall)
     parts = Parts(
         facts=facts,
         capabilities=capabilities,
         effects=fault_effects(facts, outages),
+        detections=fault_detections(facts, said),
+        server_events=said,
+        server_events_missing=missing_sources(record.logs, balancer, record.history, facts, wall),
         sessions=sessions,
         session_counts=count_sessions(sessions),
         logged_in_again=sum(row.logged_in_again for row in sessions),
@@ -72,7 +79,7 @@ def analyse(record: RunRecord) -> Measures:
         writes=measure_writes(saves, written, saved, facts, steady_state_s),
         user_uptime=user_uptime(operations, facts.window),
         timeline=session_timeline(sessions, facts.window),
-        checks_audit=audit_checks(balancer_of(record), outages, facts),
+        checks_audit=audit_checks(balancer, outages, facts),
         without_fault=refused_without_fault(record, facts, probes),
     )
     return Measures(

@@ -16,7 +16,7 @@ from harness.analysis.recoveries import worst
 from harness.core.clock import to_s
 from harness.core.words import Recovery
 
-__all__ = ["Elapsed", "FaultEffect", "fault_effects"]
+__all__ = ["Elapsed", "FaultEffect", "elapsed", "fault_effects", "injection"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ def _effects(facts: Facts, outages: Sequence[Outage]) -> Iterator[FaultEffect]:
 
 
 def _effect(fault: FaultFacts, capability: str | None, outages: Sequence[Outage]) -> FaultEffect:
-    injected = _bracket(fault.inject_before_ns, fault.inject_after_ns)
+    injected = injection(fault)
     undone = _bracket(fault.undo_before_ns, fault.undo_after_ns)
     recovery = worst(outage.recovery for outage in outages)
     begun: Elapsed | None = None
@@ -72,9 +72,9 @@ def _effect(fault: FaultFacts, capability: str | None, outages: Sequence[Outage]
         first = (min(o.start_lower_ns for o in outages), min(o.start_upper_ns for o in outages))
         ends = [o.end_upper_ns for o in outages if o.end_upper_ns is not None]
         last = (max(o.end_lower_ns for o in outages), max(ends) if len(ends) == len(outages) else None)
-        begun, over = _elapsed(injected, first), _elapsed(injected, last)
+        begun, over = elapsed(injected, first), elapsed(injected, last)
         if undone and recovery is Recovery.BY_REPAIR:
-            repaired = _elapsed(undone, last)
+            repaired = elapsed(undone, last)
     return FaultEffect(
         fault=fault.index,
         capability=capability,
@@ -86,6 +86,11 @@ def _effect(fault: FaultFacts, capability: str | None, outages: Sequence[Outage]
     )
 
 
+def injection(fault: FaultFacts) -> tuple[int, int] | None:
+    """The moments between which a fault was injected; None where it was not."""
+    return _bracket(fault.inject_before_ns, fault.inject_after_ns)
+
+
 def _bracket(before_ns: int | None, after_ns: int | None) -> tuple[int, int] | None:
     """When the act happened; one that failed has no second stamp."""
     if before_ns is None:
@@ -93,8 +98,11 @@ def _bracket(before_ns: int | None, after_ns: int | None) -> tuple[int, int] | N
     return before_ns, before_ns if after_ns is None else after_ns
 
 
-def _elapsed(since: tuple[int, int], until: tuple[int, int | None]) -> Elapsed:
-    """Nothing comes before its cause, so what the edges allow before it is left out."""
+def elapsed(since: tuple[int, int], until: tuple[int, int | None]) -> Elapsed:
+    """From one thing to what it caused, each known as an interval; an end of None has not come.
+
+    Nothing comes before its cause, so what the bounds allow before it is left out.
+    """
     lower_ns = max(0, until[0] - since[1])
     if until[1] is None:
         return Elapsed(seconds=None, seconds_lower=to_s(lower_ns), seconds_upper=None)

@@ -54,6 +54,8 @@ class FaultFacts:
     recovery_evidence: str
     problems: tuple[str, ...]
     """`step: message` for each step that reported a failure."""
+    confirmed_ns: int | None = None
+    """When the evidence had been read; None where there was none."""
 
     @property
     def label(self) -> str:
@@ -187,6 +189,7 @@ def _fault(plans: Sequence[Fault], index: int, events: Iterable[Event]) -> Fault
         inject_after_ns=_stamp(inject, "after_ns"),
         confirmed=confirm is not None and bool(_text(confirm.get("evidence"))),
         evidence=_text(confirm.get("evidence")) if confirm else "",
+        confirmed_ns=_stamp(confirm, "after_ns"),
         undo_before_ns=min((stamp for stamp in undo_attempts if stamp is not None), default=None),
         undo_after_ns=_stamp(undo, "after_ns"),
         recovery_confirmed=recovery is not None,

@@ -9,12 +9,14 @@ from typing import Any
 
 from harness.analysis.availability import Timeline, UserUptime
 from harness.analysis.checks_audit import ChecksAudit
+from harness.analysis.detections import FaultDetection
 from harness.analysis.effects import FaultEffect
 from harness.analysis.facts import Facts
 from harness.analysis.gate import WithoutFault
 from harness.analysis.homes import DuplicatedHomes
 from harness.analysis.outages import CapabilityMeasures, Outage
 from harness.analysis.recoveries import worst
+from harness.analysis.server_events import MissingSource, ServerEvent
 from harness.analysis.sessions import SessionCount, SessionRow, count_recoveries
 from harness.analysis.writes import WriteMeasures
 from harness.core.clock import to_s
@@ -43,6 +45,9 @@ DEFINITIONS: Mapping[str, str] = {
     "what the edges and the two stamps around the injection allow; nothing comes before its cause.",
     "time to recovery": "From a fault's injection to the last edge of the outages that began in its time. Where it "
     "took a repair, from the beginning of the undoing too.",
+    "noticed": "From a fault's injection to the first word of a server, before the undoing, that the target is down or "
+    "that another one takes its place: a balancer or supervisor finds it dead, the other member of a pair takes the "
+    "address, another server of the database is promoted, another node takes the lease. Read from logs and statistics.",
     "availability": "1 - sum of a capability's outages / length of the observation window. Measured in this window "
     "under this fault; not a projection for a year.",
     "user-uptime": "Sum of the users' up time / sum of their up and down time; a user is down from the send of the "
@@ -107,6 +112,12 @@ class Parts:
     capabilities: tuple[CapabilityMeasures, ...]
     effects: tuple[FaultEffect, ...]
     """What each fault did when, by fault."""
+    detections: tuple[FaultDetection, ...]
+    """When the platform noticed each fault, and who did."""
+    server_events: tuple[ServerEvent, ...]
+    """What the servers said that they did and found, by time."""
+    server_events_missing: tuple[MissingSource, ...]
+    """Whose events are not among them, or not all."""
     sessions: tuple[SessionRow, ...]
     session_counts: tuple[SessionCount, ...]
     logged_in_again: int

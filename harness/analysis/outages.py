@@ -355,7 +355,7 @@ def _outage(name: str, edges: Edges, facts: Facts, window: Window, *, places_aff
         end_upper_ns=edges.end_upper_ns,
         observed_until_ns=window.end_ns,
         during_fault=None if fault is None else fault.index,
-        recovery=recovery_of(edges.end_upper_ns, fault),
+        recovery=recovery_of(edges.end_upper_ns, fault, good_ns=edges.start_lower_ns),
         places_affected=places_affected,
         places=places,
     )

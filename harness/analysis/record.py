@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from harness.analysis.log_lines import ContainerLog
 from harness.core.conclusion import Conclusion
 from harness.core.experiment import Experiment
 from harness.core.history import History
@@ -66,16 +67,19 @@ class RunRecord:
     """One row for each `BalancerView`; none in a topology without a balancer."""
     servers: pd.DataFrame
     """Rows of `ServersSeen`; none where nobody looked, as in runs of earlier versions."""
+    logs: Mapping[str, ContainerLog] = field(default_factory=dict)
+    """Of each container the lines that may tell of a server's event; none where no logs were kept."""
     run: Mapping[str, Any]
     """`run.json`: versions, machine, seed; shown in reports, never judged."""
     conclusion: Conclusion | None = None
     """What a pytest test expected of what it did; None where no test did it, or it has not ended."""
 
 
-def operations_of(record: RunRecord) -> pd.DataFrame:
+def operations_of(record: RunRecord, *, with_detail: bool = False) -> pd.DataFrame:
     """The operations with exact types, in the order in which each user sent them; without what nothing is measured
-    from."""
-    return _typed(record.operations, Operation, by="user", without=frozenset({"due_ns", "detail"}))
+    from. `with_detail`: also why each failed, for whoever shows it."""
+    without = frozenset({"due_ns"} if with_detail else {"due_ns", "detail"})
+    return _typed(record.operations, Operation, by="user", without=without)
 
 
 def probes_of(record: RunRecord) -> pd.DataFrame:
@@ -128,15 +132,15 @@ def _typed(
         stamps = (frame[name].to_numpy(dtype=np.int64) for name in ("send_ns", "end_ns"))
         order = ordered(_categories(frame[by]).codes, *stamps, seq)
     typed: dict[str, Any] = {}
-    for field in fields(row_type):
-        if field.name in without:
+    for one in fields(row_type):
+        if one.name in without:
             continue
-        column: Any = frame[field.name]
-        if field.type == "int":
-            column = column.to_numpy(dtype=np.int8 if field.name == "ok" else np.int64)
+        column: Any = frame[one.name]
+        if one.type == "int":
+            column = column.to_numpy(dtype=np.int8 if one.name == "ok" else np.int64)
         else:
             column = _categories(column)
-        typed[field.name] = column if order is None else column.take(order)
+        typed[one.name] = column if order is None else column.take(order)
     return pd.DataFrame(typed, copy=False)
 
 

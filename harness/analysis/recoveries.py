@@ -26,11 +26,17 @@ def fault_at(faults: Iterable[FaultFacts], t_ns: int) -> FaultFacts | None:
     return max(begun, key=lambda fault: fault.inject_before_ns or 0, default=None)
 
 
-def recovery_of(back_ns: int | None, fault: FaultFacts | None) -> Recovery:
-    """How it ended; `back_ns` is when it was surely over. By design only if that was before the repair began."""
+def recovery_of(back_ns: int | None, fault: FaultFacts | None, *, good_ns: int | None) -> Recovery:
+    """How it ended; `good_ns` is when all was last seen to be well before it, `back_ns` when it was surely over.
+
+    By design only if that was before the repair began, or if all was well after the repair was complete: what went away
+    then did not wait for it.
+    """
     if back_ns is None:
         return Recovery.NOT_RECOVERED
     if fault is None or fault.undo_before_ns is None or back_ns < fault.undo_before_ns:
+        return Recovery.BY_DESIGN
+    if good_ns is not None and fault.undo_after_ns is not None and good_ns > fault.undo_after_ns:
         return Recovery.BY_DESIGN
     return Recovery.BY_REPAIR
 

@@ -338,6 +338,7 @@ def _disturbances(table: _Table, low: int, high: int, good: Ints) -> tuple[Distu
         slow_ns = table.slow_ns[table.capability[first]]
         fault = fault_at(table.facts.faults, began_ns(int(table.send[first]), int(table.end[first]), slow_ns))
         end_ns = None if back is None else int(table.end[back])
+        well_ns = int(table.send[good[later - 1]]) if later else None
         seen = next((int(i) for i in (*lost, *shown) if table.answered_work[i]), None)
         found.append(
             Disturbance(
@@ -348,7 +349,7 @@ def _disturbances(table: _Table, low: int, high: int, good: Ints) -> tuple[Distu
                 memory_found=-1 if seen is None else int(table.found[seen]),
                 observed_until_ns=table.until_ns,
                 during_fault=None if fault is None else fault.index,
-                recovery=recovery_of(end_ns, fault),
+                recovery=recovery_of(end_ns, fault, good_ns=well_ns),
             )
         )
         at = int(np.searchsorted(bad, stop, side="left"))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 import typer
 from typer._click.exceptions import ClickException  # typer does not re-export the base of its usage errors
 
-from harness.cli import calibration, catalogue, nines, platforms, results, running
+from harness.cli import calibration, catalogue, handover, nines, platforms, results, running
 from harness.cli.common import EXIT_ERROR, EXIT_UNAVAILABLE, EXIT_USAGE
 from harness.errors import EngineUnavailable, HarnessError, UsageError
 
@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, Callable[..., int]] = {
     "validate": catalogue.validate,
     "draw": catalogue.draw,
     "schema": catalogue.schema,
+    "export": handover.export,
     "analyze": results.analyze,
     "nines": nines.nines,
     "calibrate": calibration.calibrate,

@@ -11,10 +11,11 @@ from harness.core.products import Patroni, PostgresServer
 from harness.core.specs import NodeContext
 from harness.core.topology import Topology
 
-__all__ = ["FILE_READBACK", "chosen", "cluster", "direct_url", "files", "gate", "gates", "limits", "url"]
+__all__ = ["FILE_FOLDER", "FILE_READBACK", "chosen", "cluster", "direct_url", "files", "gate", "gates", "limits", "url"]
 
 #: On the node's own disk, which outlives the death of the machine.
-_PATH: Final = "/srv/hub/jupyterhub.sqlite"
+FILE_FOLDER: Final = "/srv/hub"
+_PATH: Final = f"{FILE_FOLDER}/jupyterhub.sqlite"
 _FILE: Final = f"sqlite:///{_PATH}"
 # Where no hub ever ran there is no file or no table, which is fine. Nothing is changed (`query_only`), but for what a
 # hub that died in the middle of a write left half done: whoever opens the file next takes that back, for which it must

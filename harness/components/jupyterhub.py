@@ -17,6 +17,7 @@ __all__ = [
     "ACTIVE_PATH",
     "ACTIVE_PORT",
     "ACTIVE_PROBE",
+    "HOMES",
     "HUB_HEALTH_PATH",
     "IMAGE",
     "IMAGES",
@@ -30,6 +31,7 @@ __all__ = [
     "STANDBY_ROLE",
     "containers",
     "names",
+    "own_disk",
 ]
 
 IMAGE: Final = "workbench"
@@ -54,9 +56,11 @@ LOG_IN_CHECK_PATH: Final = "/log-in"
 LOAD_PORT: Final = 8003
 #: Where a balancer reaches a node: what people want, the health checks, the load.
 PORTS: Final = (PROXY_PORT, ACTIVE_PORT, LOAD_PORT)
+#: Where a node has the homes, mounted or its own.
+HOMES: Final = "/homes"
 #: Where homes are on the node's own disk: prints a line `user,value` for every value in every home's saves.log, as the
 #: storage's own command does.
-READBACK: Final = ganesha.readback("/homes")
+READBACK: Final = ganesha.readback(HOMES)
 
 #: Resolves `workbench[active]`: run in each node, it exits 0 exactly on those that serve. urlopen raises for a 503.
 ACTIVE_PROBE: Final = (
@@ -70,6 +74,15 @@ ACTIVE_PROBE: Final = (
 def names(topology: Topology) -> tuple[str, ...]:
     """`workbench-0` and so on."""
     return tuple(f"workbench-{index}" for index in range(topology.workbench.nodes))
+
+
+def own_disk(topology: Topology) -> dict[str, str]:
+    """What a node, or its standby, keeps on its own disk because no other role has it: what it is -> its folder.
+
+    It outlives the death of the machine, as a container that is started again has what it wrote.
+    """
+    hub = {} if topology.database else {"hub": databases.FILE_FOLDER}
+    return hub if topology.storage else {**hub, "homes": HOMES}
 
 
 def containers(topology: Topology, context: NodeContext) -> tuple[ContainerSpec, ...]:

@@ -30,12 +30,14 @@ __all__ = [
     "READBACKS",
     "database_readback",
     "entrance",
+    "entrances",
     "hub_readbacks",
     "images",
     "member_probe",
     "members",
     "other_side",
     "plan",
+    "platform",
     "readback",
     "serving_nodes",
 ]
@@ -98,6 +100,11 @@ def plan(topology: Topology, context: NodeContext, *, clock_roles: Collection[Ro
     reached = _as_links_see_them(topology, specs)
     links = (toxiproxy.container(link, context, reached, PORTS[_product(topology, link.to)]) for link in topology.links)
     return tuple(_with_clock(spec) if spec.role in clock_roles else spec for spec in (*links, *specs))
+
+
+def platform(topology: Topology, context: NodeContext) -> tuple[ContainerSpec, ...]:
+    """The platform itself, without the load client: what `harness up` starts and `harness export` hands over."""
+    return tuple(spec for spec in plan(topology, context) if spec.role != client.ROLE)
 
 
 def images(topology: Topology) -> tuple[str, ...]:
@@ -170,10 +177,16 @@ def serving_nodes(topology: Topology) -> int:
 
 def entrance(topology: Topology) -> tuple[str, str, int, str]:
     """Where a person's browser goes: by which scheme, a container, its port and the path of the log-in page."""
-    if topology.load_balancer is None:
-        return "http", members(topology, Role.WORKBENCH)[0], jupyterhub.PROXY_PORT, jupyterhub.LOG_IN_PATH
-    scheme, port = haproxy.entrance(topology.load_balancer)
-    return scheme, members(topology, Role.LOAD_BALANCER)[0], port, jupyterhub.LOG_IN_PATH
+    return entrances(topology)[0]
+
+
+def entrances(topology: Topology) -> tuple[tuple[str, str, int, str], ...]:
+    """Every container that people can come to, as `entrance` says it: the balancers, or each node."""
+    scheme, port = "http", jupyterhub.PROXY_PORT
+    if topology.load_balancer is not None:
+        scheme, port = haproxy.entrance(topology.load_balancer)
+    role = Role.WORKBENCH if topology.load_balancer is None else Role.LOAD_BALANCER
+    return tuple((scheme, name, port, jupyterhub.LOG_IN_PATH) for name in members(topology, role))
 
 
 def _as_links_see_them(topology: Topology, specs: Sequence[ContainerSpec]) -> list[ContainerSpec]:

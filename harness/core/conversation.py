@@ -67,9 +67,9 @@ def answer(line: str, handlers: Mapping[str, Handler]) -> str:
 def serve(lines: Iterable[str], write: Callable[[str], None], handlers: Mapping[str, Handler]) -> None:
     """Answer requests until the input ends, which means that the harness is gone.
 
-    Every program answers `ping`, with its monotonic clock: a sign of life, and how clocks are compared.
+    Every program answers `ping`, with its monotonic and its wall clock: a sign of life, and how clocks are compared.
     """
-    known = {"ping": lambda: {"now_ns": time.monotonic_ns()}, **handlers}
+    known = {"ping": lambda: {"now_ns": time.monotonic_ns(), "wall_ns": time.time_ns()}, **handlers}
     for line in lines:
         if line.strip():
             write(answer(line, known))

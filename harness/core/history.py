@@ -43,6 +43,7 @@ class EventKind(StrEnum):
 
     OPENED = "opened"  # schema, run_id, topology, experiment
     CLOCK = "clock"  # offset_ns, round_trip_ns: events before this one are stamped with the harness's own clock
+    WALL = "wall"  # offset_ns: the engine host's wall clock minus its monotonic one
     PHASE = "phase"  # name: one of Phase
     READY = "ready"  # container, role, seconds
     STEADY = "steady"  # reached: bool, seconds, working: how many people work, reason

@@ -16,6 +16,7 @@ __all__ = [
     "link_name",
     "proxy_name",
     "resource_name",
+    "role_of",
     "writer_name",
 ]
 
@@ -45,6 +46,12 @@ def resource_name(run_id: str) -> str:
 def container_name(run_id: str, name: str) -> str:
     """The engine's name of the run's container `name`."""
     return f"{resource_name(run_id)}-{name}"
+
+
+def role_of(container: str) -> str:
+    """The role that a container's short name stands for: `load-balancer-1` is one of `load_balancer`."""
+    name, dash, number = container.rpartition("-")
+    return (name if dash and number.isdigit() else container).replace("-", "_")
 
 
 def link_name(source: str, target: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["Capability", "Recovery", "Role", "SessionOutcome", "Store"]
+__all__ = ["Capability", "Recovery", "Role", "ServerEventKind", "SessionOutcome", "Store"]
 
 
 class Role(StrEnum):
@@ -71,3 +71,34 @@ class Recovery(StrEnum):
     def severity(self) -> int:
         """0 for the best, growing."""
         return list(Recovery).index(self)
+
+
+class ServerEventKind(StrEnum):
+    """What a program of the platform said that it did or found."""
+
+    NODE_DOWN = "node_down"
+    """A balancer sends nobody to a node any more."""
+    NODE_UP = "node_up"
+    DATABASE_DOWN = "database_down"
+    """A node, or the proxy in front of the database, does not reach it, or not this server as the primary."""
+    DATABASE_UP = "database_up"
+    STORAGE_DOWN = "storage_down"
+    """A node has no connection to the storage."""
+    STORAGE_UP = "storage_up"
+    PROMOTED = "promoted"
+    """A server of the database made itself the primary."""
+    DEMOTED = "demoted"
+    ADDRESS_MOVED = "address_moved"
+    """A member of a pair took the address that people, or nodes, come to: the storage fails over by that too."""
+    ADDRESS_LOST = "address_lost"
+    LEASE_TAKEN = "lease_taken"
+    """A node holds the lease of the active one."""
+    LEASE_LOST = "lease_lost"
+    ELECTED = "elected"
+    """A member of the lease store was elected its leader."""
+    STOPPED = "stopped"
+    """A program ended, or was told to."""
+    RESTARTED = "restarted"
+    """A program was started."""
+    SERVING = "serving"
+    """It is ready for whoever comes."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from xml.etree import ElementTree as ET
 
 from harness.core.picture import Kind, Picture
 from harness.report.layout import LABEL_LINE, TITLE_LINE, Box, Frame, Layout, Route, lay_out
 
-__all__ = ["render_svg"]
+__all__ = ["inline_svg", "render_svg"]
 
 # Plain rules instead of variables: many viewers of pictures know no others, and show the light one.
 _STYLE = """
@@ -43,35 +43,66 @@ _KINDS = {
 def render_svg(picture: Picture) -> str:
     """The picture as one SVG element; what it shows is also said in words, for whoever can't see it."""
     layout = lay_out(picture)
-    root = ET.Element(
-        "svg",
-        {
-            "xmlns": "http://www.w3.org/2000/svg",
-            "role": "img",
-            "aria-labelledby": "title words",
-            "width": _number(layout.width),
-            "height": _number(layout.height),
-            "viewBox": f"0 0 {_number(layout.width)} {_number(layout.height)}",
-        },
-    )
-    ET.SubElement(root, "title", id="title").text = picture.title
-    ET.SubElement(root, "desc", id="words").text = "; ".join(_words(picture))
+    root = _root(picture, layout, "; ".join(_words(picture)), prefix="")
     ET.SubElement(root, "style").text = _STYLE
-    _marker(ET.SubElement(root, "defs"))
+    _marker(ET.SubElement(root, "defs"), "head")
     ET.SubElement(root, "rect", {"class": "ground", "width": "100%", "height": "100%"})
-    _draw(root, layout)
+    _draw(root, layout, "head")
     ET.indent(root)
     text: str = ET.tostring(root, encoding="unicode")
     return text + "\n"
 
 
-def _draw(root: ET.Element, layout: Layout) -> None:
+def inline_svg(picture: Picture, broken: Mapping[str, str]) -> str:
+    """The same to stand in a page, whose style sheet colours it (`.picture`); `broken` names what was broken, and how:
+    each is crossed out and says so."""
+    layout = lay_out(picture)
+    hurt = "; ".join(f"{name} was broken: {how}" for name, how in broken.items())
+    root = _root(picture, layout, "; ".join([*([hurt] if hurt else []), *_words(picture)]), prefix="picture-")
+    root.set("class", "picture")
+    _marker(ET.SubElement(root, "defs"), "picture-head")
+    _draw(root, layout, "picture-head")
+    for box in layout.boxes:
+        if box.node.name in broken:
+            _cross(root, box, broken[box.node.name])
+    text: str = ET.tostring(root, encoding="unicode")
+    return text
+
+
+def _root(picture: Picture, layout: Layout, said: str, *, prefix: str) -> ET.Element:
+    root = ET.Element(
+        "svg",
+        {
+            "xmlns": "http://www.w3.org/2000/svg",
+            "role": "img",
+            "aria-labelledby": f"{prefix}title {prefix}words",
+            "width": _number(layout.width),
+            "height": _number(layout.height),
+            "viewBox": f"0 0 {_number(layout.width)} {_number(layout.height)}",
+        },
+    )
+    ET.SubElement(root, "title", id=f"{prefix}title").text = picture.title
+    ET.SubElement(root, "desc", id=f"{prefix}words").text = said
+    return root
+
+
+def _cross(root: ET.Element, box: Box, how: str) -> None:
+    """Around the box, over two of its corners, and in words below it: not by colour alone."""
+    place = {"x": box.x - 3, "y": box.y - 3, "width": box.width + 6, "height": box.height + 6, "rx": 8.0}
+    ET.SubElement(root, "rect", {**{key: _number(value) for key, value in place.items()}, "class": "broken"})
+    left, right, bottom = box.x - 3, box.right + 3, box.y + box.height + 3
+    lines = _line(left, box.y - 3, right, bottom) + _line(left, bottom, right, box.y - 3)
+    ET.SubElement(root, "path", {"d": lines, "class": "broken cross"})
+    _text(root, how, box.x + box.width / 2, bottom + 12, "broken-by")
+
+
+def _draw(root: ET.Element, layout: Layout, head: str) -> None:
     for heading, x in layout.headings:
         _text(root, heading, x, 20, "heading")
     for frame in layout.frames:
         _frame(root, frame)
     for route in layout.routes:
-        _route(root, route)
+        _route(root, route, head)
     for box in layout.boxes:
         _box(root, box)
 
@@ -82,12 +113,12 @@ def _words(picture: Picture) -> Iterator[str]:
         yield f"{', '.join(arrow.sources)} {how} {', '.join(arrow.targets)}: {', '.join(arrow.label)}"
 
 
-def _marker(defs: ET.Element) -> None:
+def _marker(defs: ET.Element, name: str) -> None:
     marker = ET.SubElement(
         defs,
         "marker",
         {
-            "id": "head",
+            "id": name,
             "viewBox": "0 0 10 10",
             "refX": "9",
             "refY": "5",
@@ -122,15 +153,15 @@ def _frame(root: ET.Element, frame: Frame) -> None:
         _text(root, line, frame.x + frame.width / 2, frame.y + 14 + TITLE_LINE * index, "label")
 
 
-def _route(root: ET.Element, route: Route) -> None:
+def _route(root: ET.Element, route: Route, head: str) -> None:
     style = "line one" if route.arrow.one_of or route.arrow.mutual else "line"
     stems = "".join(_line(*stem) for stem in route.stems if stem[:2] != stem[2:])
     if stems:
         ET.SubElement(root, "path", {"d": stems, "class": style})
-    for head in route.heads:
-        path = ET.SubElement(root, "path", {"d": _line(*head), "class": style, "marker-end": "url(#head)"})
+    for end in route.heads:
+        path = ET.SubElement(root, "path", {"d": _line(*end), "class": style, "marker-end": f"url(#{head})"})
         if route.arrow.mutual:
-            path.set("marker-start", "url(#head)")
+            path.set("marker-start", f"url(#{head})")
     anchor = "end" if route.label_ends else "start"
     for index, line in enumerate(reversed(route.arrow.label)):
         _text(root, line, route.label_x, route.label_y - LABEL_LINE * index, "label", anchor=anchor)

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from harness.analysis.measures import Measures
 from harness.core.verdict import Outcome
-from harness.report import checks, tables, words
+from harness.report import checks, server_events, tables, words
 
 __all__ = ["STYLES", "render", "render_suite", "render_unprotected"]
 
@@ -40,6 +40,7 @@ def render(measures: Measures, console: Console, report_path: Path | str | None 
         console.print(_rows("\noutages together", tables.TOTALS_HEADERS, tables.total_rows(measures)))
     if rows := tables.effect_rows(measures):
         console.print(_rows("\nwhat each fault did, from its injection", tables.EFFECTS_HEADERS, rows))
+    _noticed(measures, console)
     console.print(Text(words.calibrated(measures.run), style="dim"))
     if checks.check_rows(measures):
         console.print(_balancer_checks(measures))
@@ -128,6 +129,13 @@ def _faults(measures: Measures, console: Console) -> None:
     if measures.facts.aborted_ns is not None:
         recovered = words.seconds(measures.abort_to_recovery_s)
         console.print(Text(f"aborted: {measures.facts.aborted_why}; from there to recovered: {recovered}"))
+
+
+def _noticed(measures: Measures, console: Console) -> None:
+    for line in server_events.noticed_lines(measures):
+        console.print(Text(line))
+    if missing := server_events.missing_line(measures):
+        console.print(Text(missing, style="dim"))
 
 
 def _sessions(measures: Measures) -> Table:

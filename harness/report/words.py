@@ -14,6 +14,7 @@ from harness.analysis.writes import WriteMeasures
 from harness.core.history import GrowthEnd
 from harness.core.verdict import Check, Outcome
 from harness.core.words import Recovery, SessionOutcome, Store
+from harness.report.sentence import plain_sentence
 
 __all__ = [
     "NOT_MEASURED",
@@ -158,19 +159,6 @@ def judged(check: Check, outcome: Outcome) -> str:
     return "kept" if check.kept else "BROKEN"
 
 
-def plain_sentence(measures: Measures) -> str:
-    """What happened, for somebody who reads nothing else."""
-    outcome = measures.verdict.outcome
-    if outcome is Outcome.ERROR:
-        return "The harness broke during this run, so it says nothing about the platform."
-    if outcome is Outcome.INCONCLUSIVE:
-        return f"This run proves nothing yet: {measures.verdict.reasons[0]}."
-    if measures.without_fault is not None:
-        whom = "Not everybody could work" if measures.without_fault.missing else "Not everything worked"
-        return f"{whom} even before anything was broken: {measures.without_fault.observed}."
-    return f"{_platform(measures)}; {_people(measures)}; {_writes(measures)}."
-
-
 def known_broken(measures: Measures) -> str:
     """What the topology's file says of a promise that does not hold, beside what became of it; empty where it says
     nothing."""
@@ -222,29 +210,6 @@ def _losses(measures: Measures) -> Iterator[str]:
             yield f"{store.lost} acknowledged writes lost {store.store.where}"
 
 
-def _platform(measures: Measures) -> str:
-    longest = [one.longest for one in measures.capabilities if one.longest is not None]
-    how, people = measures.worst_recovery, measures.people_by_recovery[measures.worst_recovery]
-    if not longest:
-        met = {
-            Recovery.UNAFFECTED: "",
-            Recovery.BY_DESIGN: "could not work for a while",
-            Recovery.BY_REPAIR: "could not work until it was repaired",
-            Recovery.NOT_RECOVERED: "could not work again",
-        }[how]
-        but = f", but {people} of {len(measures.sessions)} people {met}" if met else ""
-        return f"No capability was unavailable at any time{but}"
-    worst = max(longest, key=lambda outage: (not outage.ended, outage.seconds))
-    came_back = {
-        Recovery.BY_DESIGN: "The platform came back by itself",
-        Recovery.BY_REPAIR: "The platform came back only after repair",
-        Recovery.NOT_RECOVERED: "The platform did not come back",
-    }[how]
-    only_people = all(one.recovery is not how for one in measures.capabilities)
-    for_whom = f" for {people} of {len(measures.sessions)} people" if only_people else ""
-    return f"{came_back}{for_whom}, the longest outage ({_where(worst)}) took {bounds(worst)}"
-
-
 def _where(outage: Outage) -> str:
     return outage.capability if outage.places <= 1 else f"{outage.capability}, {places(outage)}"
 
@@ -263,24 +228,6 @@ def session_counts(measures: Measures) -> str:
         for one in measures.session_counts
         if one.targeted + one.others
     )
-
-
-def _people(measures: Measures) -> str:
-    total = len(measures.sessions)
-    parts = [
-        f"{count.targeted + count.others} {count.outcome.value}"
-        for count in measures.session_counts
-        if count.targeted + count.others or count.outcome is SessionOutcome.LOST
-    ]
-    again = f", {measures.logged_in_again} had to log in again" if measures.logged_in_again else ""
-    return f"of {total} sessions {', '.join(parts)}{again}"
-
-
-def _writes(measures: Measures) -> str:
-    writes = measures.writes
-    if writes.lost is None:
-        return f"{writes.acknowledged} acknowledged writes were not read back"
-    return f"of the acknowledged writes {writes.lost_of} were lost"
 
 
 def write_rows(writes: WriteMeasures) -> Iterator[tuple[str, list[str]]]:

@@ -15,6 +15,8 @@ import pandas as pd
 
 from harness.analysis import Measures, analyse
 from harness.analysis.calibration import Calibration, CalibrationRecord, calibrate
+from harness.analysis.course import course_of
+from harness.analysis.log_lines import ContainerLog, read_log
 from harness.analysis.record import RunRecord
 from harness.core.conclusion import Conclusion
 from harness.core.experiment import Experiment
@@ -35,6 +37,7 @@ from harness.core.rows import (
 from harness.core.topology import Topology
 from harness.errors import RecordError, SpecError, UsageError
 from harness.report.junit import render_junit
+from harness.run.paper import paper_picture
 from harness.run.row_files import Span, check_rows, read_rows, span_of
 from harness.spec.resolved import dump_resolved, load_resolved
 
@@ -162,22 +165,30 @@ class RunFolder:
             experiment=experiment,
             history=history,
             run=run,
+            logs=self._read_logs(),
             conclusion=self._read_conclusion(),
             **frames,
         )
 
     def analyse(self) -> Measures:
         """Rebuild every number, table and report of this folder from what was recorded."""
-        from harness.report.html import render_html  # noqa: PLC0415 - the plotting library takes long to import
+        from harness.report.html import Background, render_html  # noqa: PLC0415 - the plotting library takes long to import
 
-        measures = analyse(self.load())
+        record = self.load()
+        measures = analyse(record)
         as_json = measures.to_json_dict()
         self._write_json("measures.json", as_json)
         self._write_json("verdict.json", as_json["verdict"])
         pd.DataFrame(measures.outage_rows()).to_csv(self.path / "outages.csv", index=False)
         pd.DataFrame(measures.session_rows()).to_csv(self.path / "sessions.csv", index=False)
         (self.path / "junit.xml").write_text(render_junit(measures), encoding="utf-8")
-        self.report.write_text(render_html(measures), encoding="utf-8")
+        background = Background(
+            topology=record.topology,
+            experiment=record.experiment,
+            course=course_of(record, measures),
+            picture=paper_picture(record.topology),
+        )
+        self.report.write_text(render_html(measures, background), encoding="utf-8")
         return measures
 
     def _write_parquet(self, name: str, frame: pd.DataFrame) -> str:
@@ -245,6 +256,13 @@ class RunFolder:
         frame = read_rows(path, row_type)
         check_rows(path, row_type, frame, span)
         return frame
+
+    def _read_logs(self) -> Mapping[str, ContainerLog]:
+        logs = {}
+        for path in sorted(self.path.glob("containers/*/log")):
+            with path.open(encoding="utf-8", errors="replace") as lines:
+                logs[path.parent.name] = read_log(path.parent.name, lines, str(path))
+        return logs
 
     def _write_json(self, name: str, content: object) -> None:
         text = json.dumps(content, indent=1, sort_keys=True, default=str)

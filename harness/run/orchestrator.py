@@ -25,7 +25,7 @@ from harness.run.recorder import collect_containers, collect_rows, read_back
 from harness.run.servers_watch import begin_servers_watch, end_servers_watch
 from harness.run.stage import CLIENT, Stage
 from harness.run.steady import not_steady
-from harness.run.synchronise import measure_offset
+from harness.run.synchronise import measure_offset, note_wall
 from harness.run.targets import lot_of, resolve, resolve_peer
 from harness.run.watcher import Watcher
 from harness.runtime.base import Deployment, Peer, Progress
@@ -189,6 +189,7 @@ class Orchestrator:
         offset_ns, round_trip_ns = measure_offset(self._clock, agent)
         self._set_clock_offset(offset_ns)
         self._history.append(EventKind.CLOCK, {"offset_ns": offset_ns, "round_trip_ns": round_trip_ns})
+        note_wall(agent, self._history)
 
     def _reach_steady_state(self, client: Peer) -> bool:
         """Everybody works and every capability is good for `steady_state_s`; recorded whether it was reached."""
@@ -328,7 +329,7 @@ class Orchestrator:
             if self._loaded:
                 self._attempt(self._judge_stage)
                 self._attempt_unless_hurried(lambda: self._collect(deployment, facts))
-            self._attempt_unless_hurried(lambda: collect_containers(deployment, self._stage.specs, self._folder))
+            self._attempt_unless_hurried(lambda: self._collect_containers(deployment))
             if not self._keep_stage:
                 self._attempt(lambda: self._phase(Phase.TEARDOWN, "removing everything of this run"))
                 self._attempt(self._stage.close)
@@ -354,6 +355,10 @@ class Orchestrator:
         collect_rows(deployment, CLIENT, stopped, self._folder, self._history)
         where = (deployment, self._topology, self._folder, self._history)
         read_back(*where, clock=self._clock, prefix=self._stage.prefix)
+
+    def _collect_containers(self, deployment: Deployment) -> None:
+        collect_containers(deployment, self._stage.specs, self._folder)
+        note_wall(deployment.agent, self._history)
 
     def _attempt_unless_hurried(self, part: Callable[[], object]) -> None:
         try:

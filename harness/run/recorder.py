@@ -66,10 +66,11 @@ def read_back(
 
 
 def collect_containers(deployment: Deployment, specs: Sequence[ContainerSpec], folder: RunFolder) -> None:
-    """Log and inspection of every container; one that can't be had is noted and does not stop the others."""
+    """Log, each line with the engine's stamp, and inspection of every container; one that can't be had is noted and
+    does not stop the others."""
     for name in [*(spec.name for spec in specs), "agent"]:
         try:
-            folder.write_container(name, deployment.log(name), deployment.inspect(name))
+            folder.write_container(name, deployment.log(name, stamped=True), deployment.inspect(name))
         except HarnessError as error:
             log.warning("no log of %s: %s", name, error)
 

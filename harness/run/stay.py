@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from harness.components.base import generate_secrets
-from harness.components.registry import entrance, plan
+from harness.components.registry import entrance, platform
 from harness.core.specs import NodeContext
 from harness.core.topology import Topology
 from harness.run.orchestrator import new_run_id
@@ -36,9 +36,7 @@ def bring_up(runtime: DockerRuntime, topology: Topology, say: Callable[[str], No
         context = NodeContext(run_id=run_id, subnet_prefix=deployment.subnet_prefix, secrets=secrets)
         scheme, container, port, path = entrance(topology)
         specs = [
-            replace(spec, publish=(port,)) if spec.name == container else spec
-            for spec in plan(topology, context)
-            if spec.name != CLIENT
+            replace(spec, publish=(port,)) if spec.name == container else spec for spec in platform(topology, context)
         ]
         deployment.start(specs, lambda spec, seconds: say(f"{spec.name} ready after {seconds:.1f} s"))
         url = f"{scheme}://127.0.0.1:{deployment.published_port(container, port)}{path}"

@@ -71,8 +71,12 @@ class Deployment(Protocol):
         """A file from a container, running or not."""
         ...
 
-    def log(self, name: str) -> str:
-        """Everything a container wrote to its standard output and error."""
+    def log(self, name: str, *, stamped: bool = False) -> str:
+        """Everything a container wrote to its standard output and error.
+
+        With `stamped` each line begins with when the engine got it, by the wall clock of the engine's host (RFC 3339,
+        nanoseconds), and a space.
+        """
         ...
 
     def inspect(self, name: str) -> Mapping[str, Any]:

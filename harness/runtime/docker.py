@@ -158,8 +158,8 @@ class DockerDeployment:
                 raise DeploymentError(f"{name}:{path} is not a file")
             return member.read()
 
-    def log(self, name: str) -> str:
-        text: str = self._container(name).logs().decode(errors="replace")
+    def log(self, name: str, *, stamped: bool = False) -> str:
+        text: str = self._container(name).logs(timestamps=stamped).decode(errors="replace")
         return text
 
     def inspect(self, name: str) -> Mapping[str, Any]:

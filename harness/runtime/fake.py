@@ -9,10 +9,11 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness.core.clock import FakeClock
+from harness.core.clock import NS_PER_S, FakeClock, to_s
 from harness.core.specs import ContainerSpec
 from harness.core.topology import Topology
 from harness.errors import DeploymentError, PeerError
@@ -26,6 +27,8 @@ from harness.runtime.fake_servers import FakeServersWatch
 __all__ = ["Behaviour", "FakeDeployment", "FakeRuntime"]
 
 _MACHINE = {"engine_version": "fake", "kernel": "fake", "cores": 2, "memory_bytes": 25_000_000_000}
+#: How far the simulated host's wall clock is ahead of its monotonic one.
+_WALL_OFFSET_NS = 1_790_000_000 * NS_PER_S
 
 
 class FakeRuntime:
@@ -58,7 +61,8 @@ class _Agent:
 
     def call(self, op: str, *, timeout_s: float = 10.0, **args: Any) -> Mapping[str, Any]:  # noqa: ARG002 - the protocol's
         if op == "ping":
-            return {"now_ns": self._clock.now_ns()}
+            now_ns = self._clock.now_ns()
+            return {"now_ns": now_ns, "wall_ns": now_ns + _WALL_OFFSET_NS}
         if op == "fault":
             return self._lifecycle.step(**args)
         if op == "undo_all":
@@ -136,8 +140,9 @@ class FakeDeployment:
     def read_file(self, name: str, path: str) -> bytes:  # noqa: ARG002 - the protocol's
         return (self._folder / Path(path).name).read_bytes()
 
-    def log(self, name: str) -> str:
-        return f"{name} said nothing\n"
+    def log(self, name: str, *, stamped: bool = False) -> str:
+        stamp = datetime.fromtimestamp(to_s(self.platform.clock.now_ns() + _WALL_OFFSET_NS), UTC)
+        return f"{stamp:%Y-%m-%dT%H:%M:%S.%f}000Z {name} said nothing\n" if stamped else f"{name} said nothing\n"
 
     def inspect(self, name: str) -> Mapping[str, Any]:
         return {"Name": self.container_name(name)}

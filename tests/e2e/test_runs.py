@@ -97,6 +97,15 @@ def test_two_runs_at_once_keep_the_promise_and_do_not_disturb_each_other(
         assert [store["store"] for store in measures["writes"]["stores"]] == ["home", "database", "hub"]
         outages = pd.read_csv(run.folder / "outages.csv")
         assert set(outages["capability"]) >= {"log_in", "work", "save", "reconnect"}
+        assert {event["kind"] for event in measures["server_events"]} >= {
+            "lease_taken",
+            "node_down",
+            "node_up",
+            "serving",
+        }
+        assert measures["server_events_missing"] == []
+        (detection,) = measures["detections"]
+        assert 0.0 < detection["detected"]["seconds"] < 5.0
         steps = [e.data["step"] for e in read_history(run.folder / "history.jsonl").of(EventKind.FAULT)]
         assert steps == ["prepare", "inject", "confirm", "undo", "confirm_recovery", "cleanup"]
         assert left_of(engine, run.run_id) == []

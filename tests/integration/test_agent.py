@@ -12,6 +12,7 @@ from dataclasses import replace
 import docker
 import pytest
 
+from harness.analysis.log_lines import read_log
 from harness.core.names import AGENT_ROLE, LABEL_RUN
 from harness.core.specs import ReadyProbe
 from harness.errors import DeploymentError, PeerError
@@ -69,6 +70,18 @@ def test_pause_freezes_every_process_and_undo_thaws_them(deployment: DockerDeplo
     assert ticks() == silent_since
     mend_it(deployment)
     eventually(lambda: ticks() > silent_since, "the machine ticks again")
+
+
+def test_the_engine_stamps_lines_by_the_clock_that_the_agent_looks_at(deployment: DockerDeployment) -> None:
+    says = ("sh", "-c", "echo Loading success.; sleep 1000")
+    before_ns = deployment.agent.call("ping")["wall_ns"]
+    deployment.start([replace(IDLE, name="load-balancer", host_number=10, command=says)], lambda *_: None)
+    eventually(lambda: deployment.log("load-balancer") == "Loading success.\n", "it has spoken")
+    after_ns = deployment.agent.call("ping")["wall_ns"]
+    (line,) = read_log("load-balancer", [deployment.log("load-balancer", stamped=True)], "log").lines
+    assert line.text == "Loading success."
+    assert line.engine_ns is not None
+    assert before_ns < line.engine_ns < after_ns
 
 
 def test_isolate_cuts_the_link_and_undo_joins_it_again(deployment: DockerDeployment) -> None:

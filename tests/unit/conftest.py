@@ -41,7 +41,7 @@ def damaged(usual: Result, tmp_path: Path) -> RunFolder:
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages without their charts, which take as long as the rest of a run. Charts of all kinds of runs are drawn where
     a test asks for `drawn_run`, and in test_report and test_growth."""
-    monkeypatch.setattr("harness.report.charts.timeline", lambda _measures: None)
+    monkeypatch.setattr("harness.report.charts.timeline", lambda *_: None)
 
 
 @pytest.fixture

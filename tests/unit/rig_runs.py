@@ -226,7 +226,7 @@ class RigDeployment:
     def read_file(self, name: str, path: str) -> bytes:
         return (self.folder / Path(path).name).read_bytes()
 
-    def log(self, name: str) -> str:
+    def log(self, name: str, *, stamped: bool = False) -> str:
         return f"{name} said nothing\n"
 
     def inspect(self, name: str) -> Mapping[str, Any]:

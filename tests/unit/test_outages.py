@@ -117,7 +117,13 @@ def test_an_outage_belongs_to_the_last_fault_before_it() -> None:
     faults = [*fault_events(5, 8), *fault_events(15, 30, index=1)]
     one = work(grid(lambda t: 2.95 < t < 3.45 or 9.95 < t < 10.45 or 15.05 < t < 16), events=history(faults), faults=2)
     assert [outage.during_fault for outage in one.outages] == [None, 0, 1]
-    assert [outage.recovery for outage in one.outages][1:] == [Recovery.BY_REPAIR, Recovery.BY_DESIGN]
+    # the second began when all had been well after the undoing
+    assert [outage.recovery for outage in one.outages][1:] == [Recovery.BY_DESIGN, Recovery.BY_DESIGN]
+
+
+def test_an_outage_that_may_have_begun_before_the_repair_was_complete_was_ended_by_it() -> None:
+    one = work(grid(lambda t: 8.05 < t < 8.55), events=history(fault_events(5, 8)))
+    assert [outage.recovery for outage in one.outages] == [Recovery.BY_REPAIR]
 
 
 def test_a_request_in_flight_at_the_injection_belongs_to_the_fault() -> None:

@@ -131,10 +131,18 @@ def test_a_person_recovers_as_a_capability_does(undo: float, back: int, recovery
     assert row.recovery is recovery
 
 
-def test_a_disturbance_after_the_repair_was_ended_by_it_as_an_outage_is() -> None:
-    row = one([*beats(-5, 6), op(6, ok=0), *beats(7, 35), op(35, ok=0), *beats(36, 40)])
-    assert [one.recovery for one in row.disturbances] == [Recovery.BY_DESIGN, Recovery.BY_REPAIR]
-    assert row.recovery is Recovery.BY_REPAIR
+@pytest.mark.parametrize(
+    ("undo", "recovery"),
+    [
+        (30, Recovery.BY_DESIGN),  # all was well from 30 to 35, so this did not wait for the repair
+        (34.5, Recovery.BY_REPAIR),  # last seen well at 34: it may have begun before the repair was complete
+    ],
+)
+def test_who_was_well_after_the_repair_did_not_wait_for_it(undo: float, recovery: Recovery) -> None:
+    failing = [*beats(-5, 6), op(6, ok=0), *beats(7, 35), op(35, ok=0), *beats(36, 40)]
+    row = one(failing, events=history(fault_events(5, undo)))
+    assert [one.recovery for one in row.disturbances] == [Recovery.BY_DESIGN, recovery]
+    assert row.recovery is recovery
 
 
 def test_a_disturbance_before_any_fault_belongs_to_none() -> None:
