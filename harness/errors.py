@@ -11,6 +11,7 @@ HarnessError                    something the harness can name; carries a hint
  │    └── RecordError           rows or events were lost, truncated or mixed
  │         ├── UnfinishedRecord      the run did not come to its end, so it proves nothing (exit 2)
  │         └── RecordOfOtherVersion  this version can't read it, so it proves nothing here (exit 2)
+ ├── Unproved                   what a script wanted to go on from was not shown; the run is INCONCLUSIVE
  └── RunInterrupted             the user asked to stop (Ctrl-C); the run is INCONCLUSIVE
 """
 
@@ -28,6 +29,7 @@ __all__ = [
     "RunInterrupted",
     "SpecError",
     "UnfinishedRecord",
+    "Unproved",
     "UsageError",
 ]
 
@@ -95,6 +97,10 @@ class UnfinishedRecord(RecordError):
 
 class RecordOfOtherVersion(RecordError):
     """A history or a file of another schema."""
+
+
+class Unproved(HarnessError):
+    """No steady state, or no evidence that a fault took effect or was undone: a script can't go on from there."""
 
 
 class RunInterrupted(HarnessError):

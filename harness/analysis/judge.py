@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from harness.analysis.expectations import conclusion_checks, unmeasured
 from harness.analysis.facts import Facts, FaultFacts
 from harness.analysis.gate import WithoutFault
 from harness.analysis.growth import GrowthFacts
@@ -72,6 +73,8 @@ def _doubts(record: RunRecord, parts: Parts) -> Iterator[str]:
         yield from _probe_doubts(one)
     yield from _session_doubts(record, parts)
     yield from _write_doubts(parts)
+    if record.conclusion is not None:
+        yield from unmeasured(record.conclusion, parts)
 
 
 def _fault_doubts(fault: FaultFacts) -> Iterator[str]:
@@ -203,6 +206,8 @@ def _checks(record: RunRecord, parts: Parts) -> Iterator[Check]:
         )
     if objectives.users_carried_at_least is not None and parts.facts.growth is not None:
         yield from _carried_check(objectives.users_carried_at_least, parts.facts.growth)
+    if record.conclusion is not None:
+        yield from conclusion_checks(record.conclusion, parts)
 
 
 def _carried_check(at_least: int, growth: GrowthFacts) -> Iterator[Check]:

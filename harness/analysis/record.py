@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from harness.analysis.log_lines import ContainerLog
+from harness.core.conclusion import Conclusion
 from harness.core.experiment import Experiment
 from harness.core.history import History
 from harness.core.rows import (
@@ -70,6 +71,8 @@ class RunRecord:
     """Of each container the lines that may tell of a server's event; none where no logs were kept."""
     run: Mapping[str, Any]
     """`run.json`: versions, machine, seed; shown in reports, never judged."""
+    conclusion: Conclusion | None = None
+    """What a pytest test expected of what it did; None where no test did it, or it has not ended."""
 
 
 def operations_of(record: RunRecord, *, with_detail: bool = False) -> pd.DataFrame:

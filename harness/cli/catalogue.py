@@ -18,6 +18,8 @@ def list_(
     explain: Annotated[bool, typer.Option("--explain", help="With descriptions and sources in full.")] = False,
 ) -> int:
     """List the topologies and experiments of the catalogue, or the faults."""
+    import ast
+
     from harness.faults.registry import FAULTS, RULES
     from harness.report.listing import described
     from harness.spec.loader import load_experiment, load_topology
@@ -37,6 +39,11 @@ def list_(
         experiment = load_experiment(files.experiment_path(name), RULES)
         for line in described(name, experiment.description, source=experiment.source, explain=explain):
             say(line)
+    for script in files.scripts():
+        told = ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or ""
+        description, _, source = told.partition("\n\nSource: ")
+        for line in described(script.stem, description, source=source, explain=explain):
+            say(line if explain else f"{line} (pytest experiments/{script.name})")
     return 0
 
 

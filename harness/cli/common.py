@@ -134,7 +134,7 @@ def catalog() -> Catalog:
     from harness.spec.catalog import Catalog
 
     here = Path.cwd()
-    return Catalog(here if (here / "topologies").is_dir() else Path(__file__).resolve().parents[1])
+    return Catalog(here if (here / "topologies").is_dir() else Path(__file__).resolve().parents[2])
 
 
 def runtime(say: Callable[[str], None] = say) -> DockerRuntime:

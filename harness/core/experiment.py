@@ -108,6 +108,11 @@ class Growth:
     working_at_least_percent: Annotated[float, Bounds(1, 100)] = 95.0
     """A step is carried if at its end at least this share of everybody who has come so far can work."""
 
+    @staticmethod
+    def carried(working: int, users: int, at_least_percent: float = 95.0) -> bool:
+        """Whether so many at work of so many who have come are enough."""
+        return working * 100 >= at_least_percent * users
+
     def longest_s(self, users: int) -> float:
         """Seconds after the steady state when the last step ends, from `users` people on, if every step is carried."""
         steps = -(-(self.users_at_most - users) // self.users_each)

@@ -44,6 +44,7 @@ class EventKind(StrEnum):
     """What an event says. The keys of `data` are listed beside each."""
 
     OPENED = "opened"  # schema, run_id, topology, experiment, spec_sha256 of spec.resolved.yaml
+    SPEC = "spec"  # sha256 of spec.resolved.yaml, which a script wrote again when it was known what it did
     CLOCK = "clock"  # offset_ns, round_trip_ns: events before this one are stamped with the harness's own clock
     WALL = "wall"  # offset_ns: the engine host's wall clock minus its monotonic one
     PHASE = "phase"  # name: one of Phase

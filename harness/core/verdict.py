@@ -6,7 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["Check", "Outcome", "Verdict", "decide", "together"]
+__all__ = ["NOTHING_TO_JUDGE_BY", "Check", "Outcome", "Verdict", "decide", "together"]
+
+#: The one reason of a verdict on a run without doubts that nothing was said about.
+NOTHING_TO_JUDGE_BY = "nothing to judge by: the topology promises nothing for this experiment and it has no objectives"
 
 
 class Outcome(StrEnum):
@@ -29,7 +32,7 @@ class Check:
 
     name: str
     source: str
-    """`promise` (of the topology) or `objective` (of the experiment)."""
+    """`promise` (of the topology), `objective` (of the experiment) or `test` (a pytest test that did it)."""
     expected: str
     observed: str
     kept: bool
@@ -43,6 +46,11 @@ class Verdict:
     reasons: tuple[str, ...]
     checks: tuple[Check, ...]
 
+    @property
+    def only_lacks_checks(self) -> bool:
+        """Whether there is no doubt about the run itself: it was measured, and nothing was said to hold it against."""
+        return self.outcome is Outcome.INCONCLUSIVE and self.reasons == (NOTHING_TO_JUDGE_BY,)
+
 
 def decide(*, errors: Sequence[str], doubts: Sequence[str], checks: Sequence[Check]) -> Verdict:
     """ERROR if the harness broke, else INCONCLUSIVE if the run proves nothing, else FAIL or PASS by the checks.
@@ -54,8 +62,7 @@ def decide(*, errors: Sequence[str], doubts: Sequence[str], checks: Sequence[Che
     if doubts:
         return Verdict(Outcome.INCONCLUSIVE, tuple(doubts), tuple(checks))
     if not checks:
-        reason = "nothing to judge by: the topology promises nothing for this experiment and it has no objectives"
-        return Verdict(Outcome.INCONCLUSIVE, (reason,), ())
+        return Verdict(Outcome.INCONCLUSIVE, (NOTHING_TO_JUDGE_BY,), ())
     broken = [check for check in checks if not check.kept]
     if broken:
         reasons = [f"{c.source} {c.name}: expected {c.expected}, observed {c.observed}" for c in broken]

@@ -19,6 +19,7 @@ from harness.analysis.calibration import Calibration, CalibrationRecord, calibra
 from harness.analysis.course import course_of
 from harness.analysis.log_lines import ContainerLog, read_log
 from harness.analysis.record import RunRecord
+from harness.core.conclusion import Conclusion
 from harness.core.experiment import Experiment
 from harness.core.history import EventKind, read_history
 from harness.core.rows import (
@@ -63,6 +64,7 @@ _ROW_TYPES: Mapping[str, RowType] = {
     "balancer": BalancerView,
     "servers": ServersSeen,
 }
+_CONCLUSION = "test.json"
 #: Runs of earlier versions have none, and their history says so: nothing is known of what they would tell.
 _LATER_ROWS = frozenset({"hub_writes", "servers"})
 #: By either of these a folder is known as a run's: the second is there first.
@@ -85,7 +87,7 @@ class RunFolder:
         folder = cls(path)
         with writing(path):
             (path / "containers").mkdir(parents=True)
-            write_text(folder.spec, dump_resolved(topology, experiment))
+            folder.write_spec(topology, experiment)
             fresh = root / f".latest-{run_id}"
             fresh.symlink_to(path.relative_to(root))
             fresh.replace(root / "latest")  # atomic: another run may do the same at this moment
@@ -155,6 +157,14 @@ class RunFolder:
 
     # -- what a run writes -----------------------------------------------------------------------------------------
 
+    def write_spec(self, topology: Topology, experiment: Experiment) -> None:
+        """What is done to what; of a script written again at its end, when it is known."""
+        write_text(self.spec, dump_resolved(topology, experiment))
+
+    def write_conclusion(self, conclusion: Conclusion) -> None:
+        """What a test that did the experiment expected of it, and how that ended."""
+        write_json(self.path / _CONCLUSION, conclusion.to_json_dict())
+
     def write_run(self, facts: Mapping[str, Any]) -> None:
         write_json(self.run_file, facts, sort_keys=True)
 
@@ -197,8 +207,10 @@ class RunFolder:
 
     def _load(self) -> RunRecord:
         history = read_history(self.history)
-        # a run that broke or was interrupted early may have no rows; any other must have all of them
+        # a run that broke or was interrupted early may have no rows, and a test's to which nobody came has none; any
+        # other must have all of them
         cut_short = bool(history.of(EventKind.ERROR) or history.of(EventKind.INTERRUPTED))
+        cut_short = cut_short or not history.of(EventKind.STEADY)
         topology, experiment = read_spec(self.spec, history)
         run = read_run(self.run_file, may_miss=cut_short)
         refuse_mixed(
@@ -215,7 +227,13 @@ class RunFolder:
             name: self._read_rows(name, digests.get(name), span, may_miss=name in may_miss) for name in _ROW_TYPES
         }
         return RunRecord(
-            topology=topology, experiment=experiment, history=history, run=run, logs=self._read_logs(), **frames
+            topology=topology,
+            experiment=experiment,
+            history=history,
+            run=run,
+            logs=self._read_logs(),
+            conclusion=self._read_conclusion(),
+            **frames,
         )
 
     def analyse(self) -> Measures:
@@ -254,6 +272,15 @@ class RunFolder:
         path = self.rows_file(name)
         write_whole(path, partial(frame.to_parquet, index=False))
         return sha256_of(path)
+
+    def _read_conclusion(self) -> Conclusion | None:
+        path = self.path / _CONCLUSION
+        if not path.is_file():
+            return None  # nobody's test
+        try:
+            return Conclusion.from_json_dict(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, KeyError, TypeError) as error:
+            raise RecordError(f"{path}: is not the conclusion of a test: {error!r}") from error
 
     def _read_rows(self, name: str, digest: str | None, span: Span, *, may_miss: bool) -> pd.DataFrame:
         path = self.rows_file(name)

@@ -7,11 +7,12 @@ import platform
 import random
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.analysis import Measures
 from harness.core.clock import Clock, MonotonicClock
@@ -28,7 +29,9 @@ from harness.run.suite import SuiteEntry
 from harness.run.watcher import Watcher
 from harness.runtime.base import Runtime
 
-__all__ = ["command_line", "git_revision", "run_experiment", "run_on", "run_suite", "versions"]
+__all__ = ["command_line", "git_revision", "in_folder", "run_experiment", "run_on", "run_suite", "versions"]
+
+Run = TypeVar("Run", bound=Orchestrator)
 
 _RECORDED_PACKAGES = ("docker", "locust", "pandas", "pydantic", "tenacity", "testcontainers")
 
@@ -139,6 +142,44 @@ def run_on(
     more_facts: Mapping[str, Any] | None = None,
 ) -> SuiteEntry:
     """One experiment on a stage, analysed, with every artefact written; `more_facts` goes to run.json too."""
+    with in_folder(
+        Orchestrator,
+        stage,
+        experiment,
+        run_id,
+        results=results,
+        watcher=watcher,
+        seed=seed,
+        clock=clock,
+        argv=argv,
+        machine=machine,
+        interrupts=interrupts,
+        keep_stage=keep_stage,
+        more_facts=more_facts,
+    ) as (orchestrator, folder, facts):
+        orchestrator.run(facts)
+    return SuiteEntry(experiment.name, folder, folder.analyse())
+
+
+@contextmanager
+def in_folder(
+    kind: Callable[..., Run],
+    stage: Stage,
+    experiment: Experiment,
+    run_id: str,
+    *,
+    results: Path,
+    watcher: Watcher,
+    seed: int,
+    clock: Clock | None,
+    argv: Sequence[str],
+    machine: Mapping[str, Any],
+    interrupts: Interrupts,
+    keep_stage: bool,
+    more_facts: Mapping[str, Any] | None = None,
+) -> Iterator[tuple[Run, RunFolder, dict[str, Any]]]:
+    """An orchestrator of this kind with a fresh folder, the facts for its run.json, and the log in the folder while
+    it lasts."""
     started = datetime.now(UTC)
     folder = RunFolder.create(results, stage.topology, experiment, started, run_id)
     facts: dict[str, Any] = {
@@ -165,7 +206,7 @@ def run_on(
             run_clock.offset_ns = offset_ns
 
     try:
-        Orchestrator(
+        run = kind(
             stage=stage,
             experiment=experiment,
             folder=folder,
@@ -176,11 +217,11 @@ def run_on(
             set_clock_offset=set_offset,
             interrupts=interrupts,
             keep_stage=keep_stage,
-        ).run(facts)
+        )
+        yield run, folder, facts
     finally:
         logger.removeHandler(handler)
         handler.close()
-    return SuiteEntry(experiment.name, folder, folder.analyse())
 
 
 def versions() -> Mapping[str, str]:

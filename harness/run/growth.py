@@ -33,6 +33,11 @@ class Growing:
         """Whether people are, or were, overloaded on purpose."""
 
     @property
+    def users(self) -> int:
+        """Everybody who has come so far."""
+        return self._users
+
+    @property
     def goes_on(self) -> bool:
         """Whether there is a step to look at, or growth is still to begin."""
         return self._due_ns is not None
@@ -48,7 +53,7 @@ class Growing:
         self._working = snapshot["users"].get("working", 0)
         if growth is None or self._due_ns is None or snapshot["t_ns"] < self._due_ns:
             return
-        carried = self._working * 100 >= growth.working_at_least_percent * self._users
+        carried = growth.carried(self._working, self._users, growth.working_at_least_percent)
         if self.began:
             self._record_step(carried=carried)
         if not carried:
@@ -58,6 +63,23 @@ class Growing:
             self._end(GrowthEnd.AT_MOST, f"all {self._users} people have come")
         else:
             self._let_come(client, min(growth.users_each, growth.users_at_most - self._users), growth.every_s)
+
+    def come(self, client: Peer, more: int, snapshot: Mapping[str, Any]) -> None:
+        """For a script, which decides by itself: so many more come now; before the first of them growth begins."""
+        self._working = snapshot["users"].get("working", 0)
+        self._let_come(client, more, 0.0)
+
+    def seen(self, snapshot: Mapping[str, Any], *, carried: bool) -> None:
+        """For a script: the step of the group that came last is over; one that was not carried ends the growth."""
+        self._working = snapshot["users"].get("working", 0)
+        self._record_step(carried=carried)
+        if not carried:
+            self._end(GrowthEnd.NOT_CARRIED, f"{self._working} of {self._users} people could work")
+
+    def nobody_more(self) -> None:
+        """For a script: it ends, and with it a growth that goes on."""
+        if self.began and self.goes_on:
+            self._end(GrowthEnd.AT_MOST, f"all {self._users} people have come")
 
     def undoing(self) -> None:
         """A fault is about to be undone: from then on it is not in force, so a growth that has begun ends."""

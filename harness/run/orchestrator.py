@@ -87,19 +87,11 @@ class Orchestrator:
         self._sessions: Mapping[str, int] = {}  # by node, as of the last snapshot
         self._targets: dict[int, tuple[str, ...]] = {}
         self._injected_ns: dict[int, int] = {}  # of the faults that are, or may be, in force
+        self._answers: dict[int, Mapping[str, Any]] = {}  # of the agent to the last step of each fault
 
     def run(self, facts: dict[str, Any]) -> None:
         """The whole run. `facts` goes to run.json. An error or an interruption is recorded, not raised."""
-        self._history.append(
-            EventKind.OPENED,
-            {
-                "schema": 1,
-                "run_id": self._run_id,
-                "topology": self._topology.name,
-                "experiment": self._experiment.name,
-                "spec_sha256": self._folder.spec_sha256,
-            },
-        )
+        self._open()
         try:
             self._observe(facts)
         except RunInterrupted as error:
@@ -113,11 +105,21 @@ class Orchestrator:
 
     # -- the run ---------------------------------------------------------------------------------------------------
 
+    def _open(self) -> None:
+        self._history.append(
+            EventKind.OPENED,
+            {
+                "schema": 1,
+                "run_id": self._run_id,
+                "topology": self._topology.name,
+                "experiment": self._experiment.name,
+                "spec_sha256": self._folder.spec_sha256,
+            },
+        )
+
     def _observe(self, facts: dict[str, Any]) -> None:
-        self._phase(Phase.IMAGES, "present or built")
-        with self._interrupts.allowed():
-            facts["images"] = self._stage.ensure_images(self._show_progress())
-        deployment = self._bring_up()
+        deployment = self._bring_up(facts)
+        self._let_people_come(deployment)
         client = deployment.peer(CLIENT)
         if not self._reach_steady_state(client):
             return
@@ -157,7 +159,10 @@ class Orchestrator:
         self._phase(Phase.SETTLE, "watching people come back", self._experiment.settle_s)
         self._watch_until(client, self._clock.now_ns() + to_ns(self._experiment.settle_s))
 
-    def _bring_up(self) -> Deployment:
+    def _bring_up(self, facts: dict[str, Any]) -> Deployment:
+        self._phase(Phase.IMAGES, "present or built")
+        with self._interrupts.allowed():
+            facts["images"] = self._stage.ensure_images(self._show_progress())
         self._phase(Phase.CONTAINERS, f"of {self._topology.name}")
         deployment = self._stage.open()
         self._synchronise(deployment.agent)
@@ -172,6 +177,9 @@ class Orchestrator:
 
         with self._interrupts.allowed():
             self._stage.start(on_ready)
+        return deployment
+
+    def _let_people_come(self, deployment: Deployment) -> None:
         begin_servers_watch(deployment, self._stage.specs)
         load = self._experiment.load
         self._stage.start_load(
@@ -183,7 +191,6 @@ class Orchestrator:
             seed=self._seed,
         )
         self._loaded = True
-        return deployment
 
     def _synchronise(self, agent: Peer) -> None:
         offset_ns, round_trip_ns = measure_offset(self._clock, agent)
@@ -290,6 +297,7 @@ class Orchestrator:
             targets=targets,
             details=details,
         )
+        self._answers[index] = answer
         return bool(answer["ok"])
 
     # -- watching --------------------------------------------------------------------------------------------------
@@ -339,13 +347,16 @@ class Orchestrator:
             if not self._keep_stage:
                 self._attempt(lambda: self._phase(Phase.TEARDOWN, "removing everything of this run"))
                 self._attempt(self._stage.close)
-        self._attempt(lambda: self._folder.write_run(facts))
+        self._attempt(lambda: self._write_facts(facts))
         self._history.close()
         if self._history.broken:
             raise RunError(
                 f"{self._folder.history} could not be written: {self._history.broken.strerror}",
                 hint="free some space or name another --results; everything of this run was removed from the engine",
             )
+
+    def _write_facts(self, facts: dict[str, Any]) -> None:
+        self._folder.write_run(facts)
 
     def _judge_stage(self) -> None:
         """The next experiment starts from a platform on which everybody works, or from a fresh one."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.experiment import Experiment
-from harness.core.history import History
+from harness.core.history import EventKind, History
 from harness.core.topology import Topology
 from harness.errors import RecordError, RecordOfOtherVersion, SpecError
 from harness.spec.resolved import load_resolved
@@ -24,7 +24,9 @@ def read_spec(path: Path, history: History) -> tuple[Topology, Experiment]:
         text = path.read_bytes()
     except FileNotFoundError as error:
         raise RecordError(f"{path}: is missing: nobody knows what was run") from error
-    known = history.events[0].data.get("spec_sha256")  # runs of earlier versions don't say it
+    again = history.of(EventKind.SPEC)
+    # runs of earlier versions don't say it
+    known = again[-1].data["sha256"] if again else history.events[0].data.get("spec_sha256")
     if known not in (None, hashlib.sha256(text).hexdigest()):
         raise RecordError(f"{path}: is not the file that the history of this run knows")
     try:

@@ -18,7 +18,16 @@ from harness.run.choice import Chosen
 from harness.run.suite import SuiteEntry
 from harness.spec.targets import parse_target
 
-__all__ = ["Act", "check_memory", "clock_roles", "lasts_s", "needed_images", "that_fit", "time_line"]
+__all__ = [
+    "Act",
+    "check_memory",
+    "clock_roles",
+    "lasts_s",
+    "needed_images",
+    "that_fit",
+    "time_line",
+    "users_that_fit",
+]
 
 #: What one more session with its kernel costs, by how it was started; proportional set size, measured at 18 sessions a
 #: node: 132 MB a fresh interpreter each, 60 MB forked from the warm parent.
@@ -71,8 +80,8 @@ def needed_images(topology: Topology) -> list[str]:
     return [AGENT_ROLE, *images(topology)]
 
 
-def check_memory(topology: Topology, experiment: Experiment, machine: Mapping[str, Any]) -> None:
-    """Refuse more users than the engine's machine carries. Raises `UsageError` with the largest number that fits."""
+def users_that_fit(topology: Topology, experiment: Experiment, machine: Mapping[str, Any]) -> int:
+    """How many users the engine's machine has memory for."""
     start = topology.workbench.session_start
     session = SESSION_BYTES[start]
     node = NODE_BYTES + WARM_PARENT_BYTES[start]
@@ -81,7 +90,14 @@ def check_memory(topology: Topology, experiment: Experiment, machine: Mapping[st
     usable = machine["memory_bytes"] * USABLE_RATIO
     databases = max(0, topology.size(Role.DATABASE) - 1) * DATABASE_SERVER_BYTES
     platform = SERVICES_BYTES + databases + CLIENT_BYTES + topology.workbench.nodes * node + probe_sessions * session
-    fits = max(0, int((usable - platform) // session))
+    return max(0, int((usable - platform) // session))
+
+
+def check_memory(topology: Topology, experiment: Experiment, machine: Mapping[str, Any]) -> None:
+    """Refuse more users than the engine's machine carries. Raises `UsageError` with the largest number that fits."""
+    start = topology.workbench.session_start
+    session = SESSION_BYTES[start]
+    fits = users_that_fit(topology, experiment, machine)
     load, growth = experiment.load, experiment.growth
     users = growth.users_at_most if growth else load.users
     if users > fits:

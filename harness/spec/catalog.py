@@ -27,6 +27,10 @@ class Catalog:
         """The names of all experiments, sorted."""
         return self._names("experiments")
 
+    def scripts(self) -> list[Path]:
+        """The experiments that are pytest tests (docs/writing-experiments.md), sorted by their names."""
+        return sorted((self.root / "experiments").glob("*.py"))
+
     def topology_path(self, name_or_path: str) -> Path:
         """The file of a topology of the catalogue, or any topology file by its path.
 
@@ -51,6 +55,10 @@ class Catalog:
         path = Path(wanted)
         if path.suffix == _SUFFIX and path.is_file():
             return path
+        script = self.root / folder / f"{path.stem}.py"
+        if what == "experiment" and script.is_file():
+            hint = f"pytest {folder}/{script.name}"
+            raise UsageError(f"the experiment {path.stem} is a pytest test, and not to be run like this", hint=hint)
         near = nearest(path.stem, names)
         raise UsageError(
             f"there is no {what} {wanted!r}{f', did you mean {near}?' if near else ''}",

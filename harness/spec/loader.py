@@ -20,7 +20,7 @@ from harness.spec.schema import did_you_mean, found, listed
 from harness.spec.targets import misfit, parse_target, read_target
 from harness.spec.validate import validate, validate_part
 
-__all__ = ["check_pair", "check_promises", "load_experiment", "load_topology", "why_not_applicable"]
+__all__ = ["check_pair", "check_promises", "load_experiment", "load_topology", "read_fault", "why_not_applicable"]
 
 #: Where in the file, and what.
 Mistake = tuple[Loc, str]
@@ -50,6 +50,19 @@ def load_experiment(path: Path, rules: Mapping[str, FaultRules]) -> Experiment:
     assert experiment is not None, "no problem was noted, so there is an experiment"
     faults = tuple(dataclasses.replace(fault, options=options[index]) for index, fault in enumerate(experiment.faults))
     return dataclasses.replace(experiment, name=path.stem, faults=faults)
+
+
+def read_fault(data: Mapping[str, Any], rules: Mapping[str, FaultRules], where: str) -> Fault:
+    """A fault that no file has but a script says, with its options complete; `where` is shown in messages.
+
+    Raises `SpecError` with every mistake.
+    """
+    document = Document(where, data={"faults": [dict(data)]})
+    options = _check_fault(document, 0, document.data["faults"][0], rules)
+    fault = validate_part(Fault, document, ("faults", 0), document.data["faults"][0])
+    document.raise_problems()
+    assert fault is not None, "no problem was noted, so there is a fault"
+    return dataclasses.replace(fault, options=options)
 
 
 def check_pair(

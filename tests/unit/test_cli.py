@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -174,11 +175,25 @@ def test_a_defect_is_70_never_a_verdict(harness: Harness, monkeypatch: pytest.Mo
     assert "ZeroDivisionError" in error
 
 
+def test_an_experiment_in_python_is_not_run_but_pytest_is_named(harness: Harness) -> None:
+    code, _, error = harness("run", "active-active", "cascading-overload", "--dry-run")
+    assert code == 64
+    assert "pytest experiments/cascading-overload.py" in error
+
+
+def test_the_catalogue_of_a_checkout_is_known_from_any_folder(
+    harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "active-passive" in harness("list")[1]
+
+
 def test_list_and_validate_read_every_file(harness: Harness) -> None:
     code, out, _ = harness("list")
     assert code == 0
     assert "active-passive" in out
     assert "node-kill" in out
+    assert re.search(r"  cascading-overload +A node dies, .* \(pytest experiments/cascading-overload\.py\)\n", out)
     assert harness("list", "--faults")[1].startswith("kill ")
     assert harness("validate")[0] == 0
 
@@ -222,7 +237,7 @@ def test_more_users_than_growth_has_room_for_are_refused(harness: Harness) -> No
 def test_explain_prints_the_source_of_every_experiment(harness: Harness) -> None:
     code, out, _ = harness("list", "--explain")
     assert code == 0
-    assert out.count("source: ") == len(Catalog(ROOT).experiments())
+    assert out.count("source: ") == len([*Catalog(ROOT).experiments(), *Catalog(ROOT).scripts()])
     assert "Jeff Dean" in out
 
 

@@ -21,7 +21,7 @@ def test_every_fault_has_its_row(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", sorted(ROOT.glob("*ologies/*.yaml")) + sorted(ROOT.glob("experiments/*.yaml")), ids=str
+    "path", sorted(ROOT.glob("*ologies/*.yaml")) + sorted(ROOT.glob("experiments/*.[py]*")), ids=str
 )
 def test_every_topology_and_experiment_is_in_the_readme(path: Path) -> None:
     assert f"`{path.stem}`" in (ROOT / "README.md").read_text()

@@ -63,11 +63,12 @@ NOT_RUN = {
     "uv": "asks a package index",
     "npm": "asks a registry",
     ".": "makes `harness` a command of the shell: here it is the one of this checkout",
+    "pytest": "tests/unit/test_documented_experiments.py runs it on a simulated engine",
     "echo": "of a shell",
     "true": "of a shell",
     "cd": "goes where a command that is not run is run",
 }
-#: Commands of the harness that need an engine, or what several runs left, unless they are only to tell what they would do.
+#: Commands of the harness that need an engine, or what several runs left, unless they only tell what they would do.
 OF_THE_ENGINE = ("run", "matrix", "up", "down", "calibrate", "doctor", "compare", "baseline")
 #: Of commands that say something about a platform every answer is one: PASS, FAIL, INCONCLUSIVE, or met, not met.
 ANSWERS = {"analyze": (0, 1, 2), "nines": (0, 1, 2)}
