@@ -22,10 +22,16 @@ _HEADERS = ("measure", "baseline", "candidate", "difference", "interval", "toler
 
 
 def render_comparison(found: Comparison, console: Console, baseline: str, candidate: str) -> None:
-    """Print each cell with its measures, then what it comes to; `baseline` and `candidate` are what was named."""
+    """Print each cell with its measures, then what it comes to; `baseline` and `candidate` are what was named. Of
+    several cells those in which nothing is worse or better are a line each: Markdown and JSON have all of them."""
     console.print(Text(f"baseline:  {baseline}"), soft_wrap=True)
     console.print(Text(f"candidate: {candidate}"), soft_wrap=True)
     for cell in found.cells:
+        if len(found.cells) > 1 and not _tells(cell):
+            console.print(Text(f"{cell.title}: {_counts(cell.rows)}"), soft_wrap=True)
+            for line in (*_about(cell), *_beyond(cell)):
+                console.print(Text(f"  {line}", style="dim"), soft_wrap=True)
+            continue
         console.print()
         console.rule(Text(cell.title), characters="-")
         for line in _about(cell):
@@ -94,9 +100,7 @@ def comparable_table(comparables: Iterable[Comparable]) -> str:
 
 def headline(found: Comparison) -> tuple[str, str]:
     """What it comes to: in a word or two, and in a sentence."""
-    rows = [row for cell in found.cells for row in cell.rows if row.comparable.gated]
-    counts = [f"{number} {word}" for word in Word if (number := sum(row.word is word for row in rows))]
-    told = f"of {len(rows)} measures {', '.join(counts)}" if rows else "no measure has a value"
+    told = _counts([row for cell in found.cells for row in cell.rows])
     if found.worse:
         return "WORSE", told
     if empty := [cell.title for cell in found.cells if cell.no_evidence]:
@@ -104,6 +108,28 @@ def headline(found: Comparison) -> tuple[str, str]:
     if found.told_nothing:
         return "TOLD NOTHING", f"too few runs: {found.runs_needed} on each side are needed at least ({told})"
     return "NOT WORSE", told
+
+
+def _counts(rows: Sequence[Row]) -> str:
+    gated = [row for row in rows if row.comparable.gated]
+    counts = [f"{number} {word}" for word in Word if (number := sum(row.word is word for row in gated))]
+    return f"of {len(gated)} measures {', '.join(counts)}" if gated else "no measure has a value"
+
+
+def _beyond(cell: Cell) -> Iterator[str]:
+    """What is beyond its tolerance, and not for sure."""
+    for row in cell.rows:
+        if row.comparable.gated and row.difference is not None and abs(row.difference) > row.tolerance:
+            change = f"{_side(row.baseline, row)} to {_side(row.candidate, row)}"
+            why = row.why or f"the interval is {_interval(row)}"
+            yield f"{row.comparable.title}: {change}, beyond ± {_number(row.tolerance, row)}, but {why}"
+
+
+def _tells(cell: Cell) -> bool:
+    """Whether there is more to say of it than a line."""
+    words = {row.word for row in cell.rows if row.comparable.gated}
+    left_out = any(side.left_out for _, side in sides_of(cell.input))
+    return left_out or bool(words & {Word.WORSE, Word.BETTER})
 
 
 def _told_nothing(cell: Cell, found: Comparison) -> bool:

@@ -272,13 +272,13 @@ def _cell(before: Side, after: Side, key_before: tuple[str, str], key_after: tup
     groups = before.groups[key_before], after.groups[key_after]
     found: list[str] = []
     if all(group.runs for group in groups):
-        found += differences(groups[0].runs[0].topology, groups[1].runs[0].topology, "topology")
+        found += _few(differences(groups[0].runs[0].topology, groups[1].runs[0].topology, "topology"))
         found += _surroundings(*groups)
     sides = [
         SideInput(topology=key[0], runs=[run.readings for run in group.runs], left_out=tuple(group.left_out))
         for key, group in zip((key_before, key_after), groups, strict=True)
     ]
-    return CellInput(experiment=key_before[1], baseline=sides[0], candidate=sides[1], differs=_few(found))
+    return CellInput(experiment=key_before[1], baseline=sides[0], candidate=sides[1], differs=found)
 
 
 def _surroundings(before: Group, after: Group) -> Iterator[str]:
@@ -292,8 +292,8 @@ def _surroundings(before: Group, after: Group) -> Iterator[str]:
             continue
         first = [next(iter(side.values())) for side in values]
         if name == "images":
-            changed = [image for image in first[0] if first[0][image] != first[1].get(image)]
-            yield f"images: {', '.join(changed) or 'more than one on a side'}"
+            changed = sorted(image for image in {**first[0], **first[1]} if first[0].get(image) != first[1].get(image))
+            yield f"images: {', '.join(changed) or 'others in some of the runs'}"
         elif isinstance(first[0], Mapping):
             yield from differences(first[0], first[1], name)
         else:

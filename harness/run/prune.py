@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.errors import UsageError
 from harness.run.artifacts import RunFolder, folder_names
-from harness.run.results import ResultFile, Results, in_use
+from harness.run.results import FileOfRuns, Results, held, in_use
 
 __all__ = ["prune"]
 
@@ -20,8 +20,8 @@ def prune(
 
     Stays: the newest `keep` runs of each experiment on each topology; the newest `keep` matrices, suites of a topology
     and sets of trials of an experiment; what is younger than `keep_days`; the baseline; each run that a file which
-    stays names; and each run that is going on. Raises `UsageError`, with nothing removed, where the baseline or a file
-    that stays can't be read: nobody knows then which runs it names.
+    stays names; and each run or matrix that is going on. Raises `UsageError`, with nothing removed, where the baseline
+    or a file that stays can't be read: nobody knows then which runs it names.
     """
     oldest = None if keep_days is None else (now or datetime.now(UTC)) - timedelta(days=keep_days)
     runs, files = results.runs(), results.files()
@@ -30,7 +30,7 @@ def prune(
         file.path
         for group in _grouped(files)
         for index, file in enumerate(reversed(group))
-        if index < keep or _young(file.path.stem, oldest) or file.path.resolve() in marked
+        if index < keep or _young(file.path.stem, oldest) or file.path.resolve() in marked or held(file.path)
     }
     kept = marked.union(*(results.named(path) for path in staying_files))
     going = list(_going(runs, keep, oldest, kept))
@@ -79,8 +79,8 @@ def _says_nothing(results: Results, path: Path, gone: set[Path]) -> bool:
     return len(results.named(path) - gone) < len(set(names))
 
 
-def _grouped(files: Sequence[ResultFile]) -> Iterator[list[ResultFile]]:
-    by_folder: dict[Path, list[ResultFile]] = {}
+def _grouped(files: Sequence[FileOfRuns]) -> Iterator[list[FileOfRuns]]:
+    by_folder: dict[Path, list[FileOfRuns]] = {}
     for file in files:
         by_folder.setdefault(file.path.parent, []).append(file)
     yield from by_folder.values()

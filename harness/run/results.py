@@ -22,10 +22,11 @@ from harness.spec.document import parse
 __all__ = [
     "BASELINE",
     "Baseline",
+    "FileOfRuns",
     "NotRun",
-    "ResultFile",
     "Results",
     "SpecReader",
+    "held",
     "in_use",
     "not_run",
     "read_measures",
@@ -38,7 +39,7 @@ _MARKED_HINT = "mark one: harness baseline RESULT..."
 
 
 @dataclass(frozen=True)
-class ResultFile:
+class FileOfRuns:
     """A file about several runs: a matrix, a suite, a set of trials."""
 
     path: Path
@@ -73,9 +74,9 @@ class Results:
     def runs(self) -> list[RunFolder]:
         """Every run, `results/<topology>/<experiment>/<run>`, by its path."""
         found = (history.parent for history in sorted(self.root.glob("*/*/*/history.jsonl")))
-        return [RunFolder(path) for path in found if not path.is_symlink() and CalibrationFolder.found(path) is None]
+        return [RunFolder(path) for path in found if self._is_here(path) and CalibrationFolder.found(path) is None]
 
-    def files(self) -> list[ResultFile]:
+    def files(self) -> list[FileOfRuns]:
         """Every matrix, suite and set of trials, by its name, which begins with its time."""
         patterns = (
             ("matrix", "matrix/**/*.json"),
@@ -83,10 +84,15 @@ class Results:
             ("trials", f"*/*/{TrialsFile.FOLDER}/*.json"),
         )
         return [
-            ResultFile(path, kind)
+            FileOfRuns(path, kind)
             for kind, pattern in patterns
             for path in sorted(self.root.glob(pattern), key=lambda path: path.name)
+            if self._is_here(path)
         ]
+
+    def _is_here(self, path: Path) -> bool:
+        """Whether no link leads to it: then it is there once, and nothing outside is ever touched."""
+        return path.resolve() == self.root.resolve() / path.relative_to(self.root)
 
     def named(self, path: Path) -> set[Path]:
         """The runs that a file names and that are there. Raises `UsageError` where it can't be read."""
@@ -104,15 +110,15 @@ class Results:
         if path.is_dir():
             shutil.rmtree(path)
         else:
-            for beside in path.parent.glob(f"{path.stem}.*"):
+            for beside in (*path.parent.glob(f"{path.stem}.*"), *path.parent.glob(f".{path.stem}.*")):
                 beside.unlink()
         for parent in path.parents:
             if parent == self.root or any(parent.iterdir()):
                 break
             parent.rmdir()
-        latest = self.root / "latest"
-        if latest.is_symlink() and not latest.exists():
-            latest.unlink()
+        for link in self.root.iterdir():
+            if link.is_symlink() and not link.exists():
+                link.unlink()
 
 
 class Baseline:
@@ -185,6 +191,19 @@ def in_use(folder: RunFolder) -> bool:
             return True
         except OSError:  # a file system without locks: then only a closed history is surely nobody's
             return f'"kind":"{EventKind.CLOSED}"'.encode() not in file.read()
+    return False
+
+
+def held(path: Path) -> bool:
+    """Whether somebody goes on with the runs that a file names: the same with a lock file beside it."""
+    lock = path.with_name(f".{path.stem}.lock")
+    if not lock.exists():
+        return False
+    with lock.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
     return False
 
 

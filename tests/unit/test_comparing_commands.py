@@ -157,6 +157,30 @@ def test_runs_of_the_same_thing_are_never_worse(
         assert code == 0, out
 
 
+def test_of_many_cells_those_with_nothing_to_tell_are_a_line_each(kept: Kept, harness: Harness) -> None:
+    for day in (1, 2):
+        for experiment in ("node-kill", "lb-loss", "partition"):
+            slow = 5.0 if (day, experiment) == (2, "lb-loss") else 0.0
+            lengths_s = [slow + 4.0 + index / 10 for index in range(6)]
+            kept.runs(lengths_s, topology=f"t{day}", experiment=experiment, git_revision=f"r{day}")
+    code, out, _ = harness("compare", str(kept.root / "t1"), str(kept.root / "t2"), "--results", str(kept.root))
+    assert code == 1
+    assert "node-kill on t1 against t2: of 13 measures " in out
+    assert "partition on t1 against t2: of 13 measures " in out
+    assert out.count("  not equal: git_revision: ") == 2
+    assert out.count("outage of work  ") == 1
+    assert "(lb-loss on t1 against t2)" in out
+
+
+def test_what_is_beyond_its_tolerance_and_not_for_sure_is_said_of_many_cells_too(kept: Kept, harness: Harness) -> None:
+    for day, seconds in ((1, 4.0), (2, 40.0)):
+        for experiment in ("node-kill", "lb-loss"):
+            kept.runs([seconds], topology=f"t{day}", experiment=experiment)
+    code, out, _ = harness("compare", str(kept.root / "t1"), str(kept.root / "t2"), "--results", str(kept.root))
+    assert code == 2
+    assert "  outage of work: 4.00 s (n 1) to 40.00 s (n 1), beyond ± 1.00 s, but too few runs" in out
+
+
 # -- texts ---------------------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -102,6 +103,20 @@ def test_a_run_that_is_going_on_stays(kept: Kept) -> None:
     assert left(kept) == names(runs[2])
 
 
+def test_a_matrix_that_is_gone_on_with_stays(kept: Kept) -> None:
+    runs = [kept.run(day=day) for day in (1, 2, 3)]
+    for day, run in enumerate(runs, 1):
+        kept.file(f"matrix/2026010{day}T000000Z-a.json", {"cells": [{"folder": kept.name(run)}]})
+    lock = kept.root / "matrix/.20260101T000000Z-a.lock"
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        go(kept, keep=1)
+        assert left(kept) == names(runs[0], runs[2])
+    go(kept, keep=1)
+    assert left(kept) == names(runs[2])
+    assert not lock.exists()
+
+
 @pytest.mark.parametrize("name", ["baseline.json", "matrix/20260109T000000Z-a.json"])
 def test_nothing_is_removed_where_nobody_knows_what_has_to_stay(kept: Kept, name: str) -> None:
     for day in (1, 2, 3):
@@ -116,10 +131,13 @@ def test_nothing_is_removed_where_nobody_knows_what_has_to_stay(kept: Kept, name
 def test_links_and_folders_that_lead_nowhere_go_too(kept: Kept) -> None:
     old = kept.run(day=1)
     kept.run(day=2)
+    new = kept.root / "newest"
     (kept.root / "latest").symlink_to(old.relative_to(kept.root))
+    new.symlink_to("active-passive")
     calibration = kept.root / "calibration" / "20260101T000000Z-a"
     calibration.mkdir(parents=True)
     (calibration / "history.jsonl").write_text("")
     go(kept, keep=1)
     assert not (kept.root / "latest").is_symlink()
+    assert new.is_symlink()
     assert calibration.exists()
