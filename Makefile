@@ -16,6 +16,8 @@ TRIALS ?=
 RESUME ?=
 SEED ?= 1
 BASELINE ?= results/baseline.json
+NIGHTS ?= 10
+KEEP ?=
 ARGS ?=
 # nothing is said where a matrix is gone on with: its file knows
 MATRIX_OF = $(if $(TOPOS)$(EXPS)$(if $(RESUME),,new),$(or $(TOPOS),all) $(or $(EXPS),suite))
@@ -52,19 +54,23 @@ matrix: .venv/.ready  ## TOPOS (default all) under EXPS (default suite), TRIALS 
 	@$(BIN)/harness matrix $(MATRIX_OF) $(if $(TRIALS),--trials $(TRIALS)) \
 	  $(if $(RESUME),--resume $(if $(filter 1,$(RESUME)),latest,$(RESUME))) $(ARGS)
 
-# The matrix first, whatever it says; words, files or an engine that is not there end it. Ctrl-C ends it after the matrix
-# has cleaned up. The same SEED every night, so that schedules are equal and trials can be compared in pairs.
-nightly: .venv/.ready  ## matrix (gone on with if it was cut short), comparison with BASELINE, history page: TOPOS= EXPS= TRIALS=3
+# The matrix first, whatever it says; words, files or an engine that are not there end it. Ctrl-C ends it after the matrix
+# has cleaned up. The same SEED every night, so that schedules are equal and trials can be compared in pairs. A comparison
+# of too few runs (2) tells nothing, which is no failure of the night.
+nightly: .venv/.ready  ## matrix (gone on with if it was cut short), comparison with BASELINE, history page; KEEP=1: a good night joins the baseline
 	@trap 'exit 130' INT TERM; worst=0; step() { "$$@" || { code=$$?; [ $$worst -ne 0 ] || worst=$$code; }; }; \
+	compared() { $(BIN)/harness compare "$(BASELINE)" results/latest-matrix.json --markdown results/comparison.md --junit results/comparison.junit.xml || \
+	  { code=$$?; [ $$code -eq 2 ] || return $$code; echo "too few runs to tell: more TRIALS, or more nights in the baseline"; }; }; \
 	step $(BIN)/harness matrix $(or $(TOPOS),all) $(or $(EXPS),suite) --trials $(or $(TRIALS),3) --seed $(SEED) --resume recent $(ARGS); \
 	case $$worst in 64|69) exit $$worst;; esac; \
-	if [ -e "$(BASELINE)" ]; then step $(BIN)/harness compare "$(BASELINE)" results/latest-matrix.json --markdown results/comparison.md --junit results/comparison.junit.xml; \
+	if [ -e "$(BASELINE)" ]; then step compared; \
 	else echo "no baseline at $(BASELINE), so nothing was compared: make baseline keeps this night as one"; fi; \
+	[ -z "$(KEEP)" ] || [ $$worst -ne 0 ] || step $(BIN)/harness baseline --add --at-most $(NIGHTS) results/latest-matrix.json; \
 	step $(BIN)/harness history; \
 	exit $$worst
 
-baseline: .venv/.ready  ## keep the last matrix as the baseline of make nightly
-	@$(BIN)/harness baseline results/latest-matrix.json
+baseline: .venv/.ready  ## the last matrix joins the baseline of make nightly, of which the last NIGHTS stay
+	@$(BIN)/harness baseline --add --at-most $(NIGHTS) results/latest-matrix.json
 
 test: .venv/.ready lint browser compose-tool  ## lint, types, and the tests: unit, integration, e2e
 	$(BIN)/pytest -n auto tests/unit

@@ -20,7 +20,7 @@ GITLAB = ROOT / "docs/ci/gitlab-nightly.yml"
 #: Instead of the command: says how it was called, and ends as it is told to.
 _STUB = """#!/bin/bash
 echo "harness $*"
-case $1 in matrix) exit ${MATRIX:-0};; compare) exit ${COMPARE:-0};; history) exit 0;; *) exit 64;; esac
+case $1 in matrix) exit ${MATRIX:-0};; compare) exit ${COMPARE:-0};; history|baseline) exit 0;; *) exit 64;; esac
 """
 
 Make = Callable[..., tuple[int, list[str]]]
@@ -82,9 +82,27 @@ def test_every_step_of_a_night_is_taken_and_any_that_fails_fails_it(
     monkeypatch.setenv("COMPARE", str(compared))
     found, lines = make("nightly", f"BASELINE={ROOT}/README.md")
     assert found == code, "make turns every code but 0 into 2"
-    assert [line.split()[1] for line in lines] == steps
+    assert [line.split()[1] for line in lines if line.startswith("harness")] == steps
     if "compare" in steps:
         assert lines[1].startswith(f"harness compare {ROOT}/README.md results/latest-matrix.json")
+
+
+def test_too_few_runs_to_tell_are_no_failure_and_said(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMPARE", "2")
+    code, lines = make("nightly", f"BASELINE={ROOT}/README.md")
+    assert code == 0
+    assert "too few runs to tell: more TRIALS, or more nights in the baseline" in lines
+
+
+@pytest.mark.parametrize(("matrix", "compared", "joins"), [(0, 0, True), (0, 2, True), (0, 1, False), (1, 0, False)])
+def test_only_a_good_night_joins_the_baseline_and_only_where_that_is_asked_for(
+    make: Make, monkeypatch: pytest.MonkeyPatch, matrix: int, compared: int, joins: bool
+) -> None:
+    monkeypatch.setenv("MATRIX", str(matrix))
+    monkeypatch.setenv("COMPARE", str(compared))
+    kept = "harness baseline --add --at-most 10 results/latest-matrix.json"
+    assert kept not in make("nightly", f"BASELINE={ROOT}/README.md")[1]
+    assert (kept in make("nightly", f"BASELINE={ROOT}/README.md", "KEEP=1")[1]) is joins
 
 
 # -- the files ---------------------------------------------------------------------------------------------------------
