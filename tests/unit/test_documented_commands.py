@@ -169,7 +169,8 @@ def check_make(shown: Shown, arguments: list[str], say: Say) -> None:
         # -n: print what would be done; -o: the environment is there
         argv = ["make", "-n", "-o", ".venv/.ready", "-C", str(ROOT), *arguments]
         done = subprocess.run(argv, capture_output=True, text=True, check=True)
-        (line,) = [line for line in done.stdout.splitlines() if line.startswith(".venv/bin/harness ")]
+        said = done.stdout.replace("\\\n", " ")
+        (line,) = [line for line in said.splitlines() if line.startswith(".venv/bin/harness ")]
         # in make's own shell quotes are gone by now
         check_harness(shown, ["harness", *line.split()[1:]], say)
 
