@@ -238,7 +238,7 @@ def real_and_simulated(
         )
     cores = f", {machine['cores']} processors" if "cores" in machine else ""
     rows.append(("machines", f"containers on one computer{cores}: they share its processors, disks and kernel"))
-    rows.append(("faults", "done to these containers and their processes, networks and disks; each is proved below"))
+    rows.append(("faults", "done to these containers and their processes, networks and disks; each is proved above"))
     if measures.facts.window is not None:
         rows.append(("observed for", f"{to_s(measures.facts.window.end_ns - measures.facts.window.start_ns):.1f} s"))
     return rows
