@@ -73,8 +73,8 @@ baseline: .venv/.ready  ## the last matrix joins the baseline of make nightly, o
 	@$(BIN)/harness baseline --add --at-most $(NIGHTS) results/latest-matrix.json
 
 test: .venv/.ready lint browser compose-tool  ## lint, types, and the tests: unit, integration, e2e
-	$(BIN)/pytest -n auto tests/unit
-	$(BIN)/pytest tests/integration tests/e2e
+	$(BIN)/pytest -n auto tests/unit tests/e2e/test_page.py
+	$(BIN)/pytest tests/integration tests/e2e --ignore tests/e2e/test_page.py
 
 test-unit: .venv/.ready  ## the tests without Docker, in seconds
 	$(BIN)/pytest -n auto tests/unit

@@ -7,12 +7,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import docker
+import hypothesis
 import pytest
 
 from harness.core.names import LABEL_RUN
 from harness.runtime.docker import DockerRuntime
 from harness.runtime.engine import ensure_engine
 from harness.runtime.images import BASE_IMAGE
+
+# How long an example takes says more about the machine than about the code; speed is measured in benchmarks/.
+hypothesis.settings.register_profile("harness", deadline=None)
+hypothesis.settings.load_profile("harness")
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ["agent", "storage", "database", "patroni", "etcd", "workbench", "load_balancer", "client"]

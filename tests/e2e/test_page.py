@@ -118,7 +118,7 @@ def test_nothing_scrolls_sideways(width: int, usual: Path, chromium: Browser) ->
 def test_zooming_one_plot_moves_the_others(usual: Path, chromium: Browser) -> None:
     with opened(chromium, usual) as one:
         whole = one.shown()
-        assert len(whole) == 5
+        assert len(whole) == 6
         plot = one.page.locator("#plot-sessions")
         plot.scroll_into_view_if_needed()  # a mouse reaches only what is in the window
         box = plot.bounding_box()
@@ -231,7 +231,7 @@ def test_printed_it_has_the_plots_on_white_ground_from_a_dark_window_too(usual: 
         one.page.set_viewport_size({"width": 1047, "height": 740})  # A4 on its side, less the margins
         assert one.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
         pictures = one.page.locator("img.printed")
-        assert pictures.count() == 5
+        assert pictures.count() == 6
         for picture in pictures.all():
             box = picture.bounding_box()
             assert box is not None

@@ -124,7 +124,6 @@ def test_every_kind_of_fault_is_on_the_menu_or_needs_more_than_a_small_platform(
 
 @settings(
     max_examples=SEQUENCES,
-    deadline=None,
     derandomize=True,
     database=None,
     phases=[Phase.generate],  # a failure is read from its sequence; shrinking would take an hour

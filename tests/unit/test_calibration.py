@@ -74,7 +74,7 @@ def test_the_whole_matrix_meets_the_aims_where_the_probes_are_right(calibrated: 
     assert {event.data["step"] for event in read_history(folder.recorded.history).of(EventKind.FAULT)} >= {"undo"}
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     seed=st.integers(0, 2**32), seconds=st.floats(0.25, 2), late_s=st.floats(0, 0.009), latency_s=st.floats(1e-4, 0.004)
 )

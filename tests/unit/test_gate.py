@@ -131,7 +131,7 @@ def test_the_capability_that_was_refused_most_is_named_with_what_was_said_most_o
     assert found.most_often == "Refused: 404 GET /a"
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(1, 200), st.integers(0, 200), st.integers(0, 200))
 def test_the_share_is_of_all_probes_whatever_became_of_them(of: int, refused: int, late: int) -> None:
     refused = min(refused, of)

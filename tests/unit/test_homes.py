@@ -135,7 +135,7 @@ def test_reports_say_it_in_one_line(servers: Sequence[ServersSeen], sentence: st
     assert words.two_servers(measures) == sentence
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.dictionaries(st.tuples(st.integers(-10, 39), st.sampled_from([A, B])), st.integers(0, 3), max_size=20))
 def test_the_seconds_are_those_in_which_looks_show_two(shown: dict[tuple[int, str], int]) -> None:
     rows = looks(*((t, "u1", node, servers) for (t, node), servers in shown.items()))

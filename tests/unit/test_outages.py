@@ -179,7 +179,7 @@ def covers(one: CapabilityMeasures, begin: float, end: float) -> bool:
     )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(period=periods, service=services, phase=st.floats(0, 1), begin=starts, length=st.floats(0.6, 4))
 def test_bounds_contain_a_kill(period: float, service: float, phase: float, begin: float, length: float) -> None:
     rows, end = [], begin + length
@@ -194,7 +194,7 @@ def test_bounds_contain_a_kill(period: float, service: float, phase: float, begi
     assert covers(work(rows, events=history(fault_events(4.9, 13), drain=14)), begin, end)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(period=periods, service=services, phase=st.floats(0, 1), begin=starts, length=st.floats(1.2, 4))
 def test_bounds_contain_a_stall(period: float, service: float, phase: float, begin: float, length: float) -> None:
     rows, end, deadline = [], begin + length, 0.8
@@ -209,7 +209,7 @@ def test_bounds_contain_a_stall(period: float, service: float, phase: float, beg
     assert covers(work(rows, events=history(fault_events(4.9, 13), drain=14)), begin, end)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.data())
 def test_any_samples_give_an_availability_and_their_order_does_not_matter(data: st.DataObject) -> None:
     samples = st.tuples(st.floats(-5, 40), st.floats(0, 5), st.integers(0, 1))
@@ -299,7 +299,7 @@ def test_a_place_that_fell_silent_is_counted_and_its_gap_measured() -> None:
 samples_of_any_kind = st.lists(st.tuples(st.floats(-5, 40), st.floats(0, 5), st.integers(0, 1)), max_size=60)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(samples_of_any_kind, st.sampled_from(["", "0", "7"]))
 def test_with_one_place_the_union_is_what_was_found_there(kinds: list[tuple[float, float, int]], via: str) -> None:
     rows = sorted((probe(t, t + lasted, ok=ok, via=via) for t, lasted, ok in kinds), key=lambda row: row.send_ns)
@@ -311,7 +311,7 @@ def test_with_one_place_the_union_is_what_was_found_there(kinds: list[tuple[floa
     assert union([[], found, []]) == [(edges, 1) for edges in found]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(samples_of_any_kind, st.lists(st.integers(0, 2), min_size=60, max_size=60))
 def test_the_outages_of_several_places_never_overlap_and_leave_none_out(
     kinds: list[tuple[float, float, int]], places: list[int]
@@ -329,7 +329,7 @@ def test_the_outages_of_several_places_never_overlap_and_leave_none_out(
             )
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(period=periods, service=services, phase=st.floats(0, 1), begin=starts, away=st.integers(0, 1))
 def test_a_total_outage_of_one_of_two_places_is_one_whose_bounds_contain_it(
     period: float, service: float, phase: float, begin: float, away: int

@@ -8,7 +8,7 @@ from io import StringIO
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -207,7 +207,6 @@ RUN = run_with(whole_platform())
 EXPECTED = heard_in(RUN)
 
 
-@settings(deadline=None)  # a busy machine
 @given(st.randoms(use_true_random=False))
 def test_the_order_of_lines_and_of_logs_does_not_matter(lot: random.Random) -> None:
     assert len(EXPECTED.server_events) == 10

@@ -86,7 +86,7 @@ def downs(draw: st.DrawFn) -> list[tuple[int, int, int]]:
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(downs(), st.integers(3, 5))
 def test_no_other_start_is_worse(down: list[tuple[int, int, int]], users: int) -> None:
     worst = curve(down, users=users)
@@ -158,7 +158,7 @@ def test_the_whole_observation_is_the_user_uptime_and_users_and_union_stand_side
     assert measured.windowed[0].ratio == 0.5
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(-5, 45), st.floats(0, 50), st.integers(0, 1)), max_size=30))
 def test_the_curve_ends_at_the_user_uptime_whatever_the_rows(rows: list[tuple[str, float, float, int]]) -> None:
     measured = uptime([op(t, t + lasted, ok=ok, user=user, session=user) for user, t, lasted, ok in rows], 40)

@@ -169,7 +169,7 @@ def test_writes_before_the_fault_are_those_of_the_steady_state() -> None:
     assert store(record(events=history(steady=False)), Store.DATABASE).acknowledged_before_fault == 0
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.sets(st.integers(1, 60)), st.lists(st.integers(1, 60), max_size=80))
 def test_the_books_of_the_database_balance(acknowledged: set[int], found: list[int]) -> None:
     writes = [number(value, value / 2, ok=int(value in acknowledged)) for value in range(1, 61)]
@@ -232,7 +232,7 @@ def test_nobody_there_is_not_uptime() -> None:
     assert analyse(record([op(1)], events=history(steady=False))).user_uptime.ratio is None
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(users=st.integers(1, 5), begin=st.integers(1, 20), length=st.integers(1, 15))
 def test_user_uptime_of_a_total_outage_is_the_time_based_one(users: int, begin: int, length: int) -> None:
     operations = []
@@ -246,7 +246,7 @@ def test_user_uptime_of_a_total_outage_is_the_time_based_one(users: int, begin: 
     assert uptime.outage_s == pytest.approx(length)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(
     st.lists(st.tuples(st.sampled_from("abc"), st.floats(-5, 45), st.floats(0, 50), st.integers(0, 1)), max_size=40),
     st.integers(0, 99),
