@@ -75,6 +75,10 @@ class RunError(HarnessError):
     """The harness or the engine broke: the run's outcome is ERROR."""
 
 
+class ChangeFailed(HarnessError):
+    """A step of a planned change did not come out as it must: the platform's doing, and what the change is about."""
+
+
 class ImageError(RunError):
     """An image could not be built or pulled; `detail` holds the end of the build's output."""
 

@@ -239,19 +239,24 @@ def _volumes(spec: ContainerSpec, disks: Sequence[Disk]) -> list[str]:
 
 
 def _disks(topology: Topology, specs: Sequence[ContainerSpec]) -> tuple[Disk, ...]:
-    """The volumes of the plan, and one for each folder on a node's own disk: a container that is made anew, as Compose
-    does when its file changes, has lost whatever was in it."""
+    """The volumes of the plan, and one for each folder on the standby's own disk: a container that is made anew, as
+    Compose does when its file changes, has lost whatever was in it."""
     found: dict[Mount, tuple[str, ...]] = {}
     for spec in specs:
         for mount in spec.mounts:
             found[mount] = (*found.get(mount, ()), spec.name)
-    own = [
+    own = jupyterhub.own_disk(topology)
+    standbys = [
         Disk(f"{spec.name}-{what}", path, (spec.name,), 0, own_disk=True)
         for spec in specs
-        if spec.role in (Role.WORKBENCH, jupyterhub.STANDBY_ROLE)
-        for what, path in jupyterhub.own_disk(topology).items()
+        if spec.role == jupyterhub.STANDBY_ROLE
+        for what, path in own.items()
     ]
-    return (*(Disk(mount.volume, mount.path, users, mount.size_mb) for mount, users in found.items()), *own)
+    planned = (
+        Disk(mount.volume, mount.path, users, mount.size_mb, own_disk=mount.path in own.values())
+        for mount, users in found.items()
+    )
+    return (*planned, *standbys)
 
 
 # -- the project ---------------------------------------------------------------------------------------------------

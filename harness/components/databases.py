@@ -11,7 +11,21 @@ from harness.core.products import Patroni, PostgresServer
 from harness.core.specs import NodeContext
 from harness.core.topology import Topology
 
-__all__ = ["FILE_FOLDER", "FILE_READBACK", "chosen", "cluster", "direct_url", "files", "gate", "gates", "limits", "url"]
+__all__ = [
+    "BACK_UP_FILE",
+    "FILE_FOLDER",
+    "FILE_READBACK",
+    "PUT_BACK_FILE",
+    "chosen",
+    "cluster",
+    "direct_url",
+    "files",
+    "gate",
+    "gates",
+    "hub_database",
+    "limits",
+    "url",
+]
 
 #: On the node's own disk, which outlives the death of the machine.
 FILE_FOLDER: Final = "/srv/hub"
@@ -30,6 +44,17 @@ if os.path.exists("{_PATH}"):
             if re.match("{HUB_NOTE_PATTERN}", note or ""):
                 print(note.replace("/", ","))
 """  # noqa: S608 - names that stand in the code
+#: A copy of that file beside it, as of one moment; and what tells a node that is started to begin with the copy.
+_COPY: Final = f"{_PATH}.before"
+BACK_UP_FILE: Final = (
+    "python3",
+    "-I",
+    "-c",
+    "import sqlite3\n"
+    f"with sqlite3.connect('{_PATH}') as now, sqlite3.connect('{_COPY}') as copy:\n"
+    "    now.backup(copy)",
+)
+PUT_BACK_FILE: Final = {"HUB_FILE_FROM": _COPY, "HUB_FILE": _PATH}
 #: Run in a node with a file of its own: prints a line `writer,value` for every number that its hub wrote into it, in
 #: the order in which they were written.
 FILE_READBACK: Final = ("python3", "-I", "-c", _READ_FILE)
@@ -48,7 +73,7 @@ def url(topology: Topology, context: NodeContext, node: int) -> str:
     """
     if topology.database is None:
         return _FILE
-    name = postgresql.databases(topology)[node if topology.workbench.mode != "active-passive" else 0]
+    name = hub_database(topology, node)
     if isinstance(topology.database, Patroni):
         return patroni.url(topology, context, node, name)
     return postgresql.url(topology, context, node, name)
@@ -57,6 +82,13 @@ def url(topology: Topology, context: NodeContext, node: int) -> str:
 def files(topology: Topology, context: NodeContext) -> dict[str, str]:
     """What a node needs besides: the configuration of its own HAProxy towards the servers, if it has one."""
     return patroni.node_files(topology, context) if isinstance(topology.database, Patroni) else {}
+
+
+def hub_database(topology: Topology, node: int) -> str:
+    """The name of the database of a node's hub on the server; empty where it has a file of its own."""
+    if topology.database is None:
+        return ""
+    return postgresql.databases(topology)[node if topology.workbench.mode != "active-passive" else 0]
 
 
 def cluster(topology: Topology) -> tuple[str, ...]:

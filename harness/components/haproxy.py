@@ -117,11 +117,13 @@ def containers(topology: Topology, context: NodeContext) -> tuple[ContainerSpec,
 def servers(topology: Topology, context: NodeContext, number: int) -> tuple[Server, ...]:
     """How balancer `number` reaches each node: by its own address, or by that of a link in between."""
     found = []
-    for node, spec in enumerate(jupyterhub.containers(topology, context)):
+    spares = jupyterhub.spare_names(topology)
+    for node, spec in enumerate((*jupyterhub.containers(topology, context), *jupyterhub.spares(topology, context))):
         ends = (Role.LOAD_BALANCER, number), (Role.WORKBENCH, node)
         direct = [Hop(spec.name, spec.host_number, port) for port in jupyterhub.PORTS]
         work, status, load = (hop(topology, *ends, hop_, service) for service, hop_ in enumerate(direct))
-        found.append(Server(spec.name, context.address(work.host_number), (work.port, status.port, load.port)))
+        ports = (work.port, status.port, load.port)
+        found.append(Server(spec.name, context.address(work.host_number), ports, closed=spec.name in spares))
     return tuple(found)
 
 

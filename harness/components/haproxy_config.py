@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from harness.components import jupyterhub
 from harness.core.products import LoadBalancer
@@ -18,6 +18,7 @@ __all__ = [
     "STATISTICS_PORT",
     "Server",
     "config",
+    "set_state",
 ]
 
 #: Where the balancer says what it believes about each node. By plain http, whatever people come by: it is for
@@ -30,6 +31,8 @@ STATISTICS_AS_CSV: Final = f"{STATISTICS_PATH};csv"
 MONITOR_PORT: Final = 8405
 MONITOR_PATH: Final = "/reaches-a-node"
 _PEERS_PORT: Final = 10_000
+#: Where it takes orders, from root in its own container.
+_ADMIN_SOCKET: Final = "/run/haproxy/admin.sock"
 
 # - `http-reuse never`: a node's proxy closes idle connections after 5 s (Node's default). One that is shared between
 #   people may be closed at the moment of reuse; then HAProxy drops the request without an answer, most often on a busy
@@ -43,7 +46,7 @@ _HEAD: Final = """\
 global
   user haproxy
   group haproxy
-  stats socket /run/haproxy/admin.sock mode 600 level admin
+  stats socket {admin_socket} mode 600 level admin
   log stdout format raw local0
   maxconn 8000
   hard-stop-after 5s{localpeer}
@@ -101,6 +104,8 @@ class Server:
     address: str
     ports: tuple[int, int, int]
     """In the order of `jupyterhub.PORTS`: what people want, the status pages, the load."""
+    closed: bool = False
+    """Nobody is there yet: it is known, not checked, and gets nothing until `set_state` opens it."""
 
 
 def config(balancer: LoadBalancer, port: int, servers: Sequence[Server], peers: Mapping[str, str], name: str) -> str:
@@ -112,6 +117,7 @@ def config(balancer: LoadBalancer, port: int, servers: Sequence[Server], peers: 
     apart = balancer.session_check != "same"
     parts = [
         _HEAD.format(
+            admin_socket=_ADMIN_SOCKET,
             localpeer=f"\n  localpeer {name}" if peers else "",
             statistics_port=STATISTICS_PORT,
             statistics_path=STATISTICS_PATH,
@@ -194,7 +200,20 @@ def _backend(
             words.append(f"cookie {server.name}")
         if balancer.balance == "load":
             words.append(f"weight 100 agent-check agent-port {server.ports[2]} agent-inter 1s")
+        if server.closed:
+            words.append("disabled")
         yield " ".join(words) + "\n"
+
+
+def set_state(balancer: LoadBalancer, server: str, state: Literal["ready", "drain", "maint"]) -> tuple[str, ...]:
+    """The command that, run in the balancer, opens a server (`ready`), lets nobody new in (`drain`), or closes it
+    (`maint`), on every way to it. It prints what the balancer objects, and nothing if it does not.
+
+    Management guide 9.3, "set server <b>/<s> state".
+    """
+    backends = (_WORKBENCH,) if balancer.session_check == "same" else (_WORKBENCH, _SESSIONS)
+    orders = "; ".join(f"set server {backend}/{server} state {state}" for backend in backends)
+    return ("sh", "-c", f"echo '{orders}' | socat - {_ADMIN_SOCKET}")
 
 
 #: What a check asks: a path (nothing: does the port accept) and the place of the port in `jupyterhub.PORTS`.

@@ -32,6 +32,8 @@ __all__ = [
     "containers",
     "names",
     "own_disk",
+    "spare_names",
+    "spares",
 ]
 
 IMAGE: Final = "workbench"
@@ -85,6 +87,18 @@ def own_disk(topology: Topology) -> dict[str, str]:
     return hub if topology.storage else {**hub, "homes": HOMES}
 
 
+def spare_names(topology: Topology) -> tuple[str, ...]:
+    """The names of those who may join later; they follow the nodes'."""
+    nodes, spares = topology.workbench.nodes, topology.workbench.spare_nodes
+    return tuple(f"workbench-{index}" for index in range(nodes, nodes + spares))
+
+
+def spares(topology: Topology, context: NodeContext) -> tuple[ContainerSpec, ...]:
+    """The containers of nodes that may join later; they are like the others."""
+    first = topology.workbench.nodes
+    return tuple(_node(topology, context, first + index, name) for index, name in enumerate(spare_names(topology)))
+
+
 def containers(topology: Topology, context: NodeContext) -> tuple[ContainerSpec, ...]:
     """One container a node, all alike: where only one is active, that is decided at run time, by the lock. Then the
     cold standby, if there is one."""
@@ -116,7 +130,7 @@ def _node(topology: Topology, context: NodeContext, index: int, name: str) -> Co
             "HUB_COOKIE_SECRET": _cookie_secret(topology, context, name),
             **pick(context.secrets, "CONFIGPROXY_AUTH_TOKEN", "USER_PASSWORD"),
         },
-        mounts=(BACKUP,) if workbench.snapshot_every_s else (),
+        mounts=(*_own_disk(topology, name), *((BACKUP,) if workbench.snapshot_every_s else ())),
         # The homes are mounted inside the node, so that cutting the node off cuts its storage too.
         capabilities=("SYS_ADMIN",) if topology.storage else (),
         devices=("/dev/fuse",) if topology.storage else (),
@@ -134,6 +148,11 @@ def _node(topology: Topology, context: NodeContext, index: int, name: str) -> Co
     )
 
 
+def _own_disk(topology: Topology, name: str) -> tuple[Mount, ...]:
+    """On volumes, so that a new release of the node's software finds what the old one wrote."""
+    return tuple(Mount(volume=f"{name}-{what}", path=path) for what, path in own_disk(topology).items())
+
+
 def _standby(node: ContainerSpec) -> ContainerSpec:
     """The machine on which the node's last snapshot can be restored.
 
@@ -148,6 +167,7 @@ def _standby(node: ContainerSpec) -> ContainerSpec:
         host_number=WORKBENCH_STANDBY_HOST,
         command=("standby",),
         environment={**node.environment, "NODE_NAME": STANDBY},
+        mounts=(BACKUP,),
         depends_on=(),
         ready=ReadyProbe(
             argv=("/usr/local/bin/standby-ready",),
@@ -162,7 +182,8 @@ def _lease(topology: Topology, context: NodeContext, index: int) -> dict[str, st
     workbench = topology.workbench
     if workbench.mode != "active-passive":
         return {}
-    others = (WORKBENCH_FIRST_HOST + other for other in range(workbench.nodes) if other != index)
+    everybody = workbench.nodes + workbench.spare_nodes
+    others = (WORKBENCH_FIRST_HOST + other for other in range(everybody) if other != index)
     return {
         "TAKEOVER": workbench.takeover,
         "PEERS": " ".join(context.address(other) for other in others),

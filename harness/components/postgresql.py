@@ -22,11 +22,13 @@ __all__ = [
     "PORTS",
     "READBACK",
     "USER",
+    "back_up",
     "containers",
     "databases",
     "hub_readback",
     "names",
     "parameters",
+    "put_back",
     "settings",
     "url",
 ]
@@ -61,6 +63,22 @@ _TOKENS: Final = _READ.format(
     table="api_tokens",
     query=f"select replace(note, '/', ',') from public.api_tokens where note ~ '{HUB_NOTE_PATTERN}' order by id",  # noqa: S608 - as above
 )
+# A dump sees everything as of one moment, whoever writes meanwhile; in a database beside it, it is on every replica.
+_SUPERUSER: Final = """\
+set -e
+as() { setpriv --reuid postgres --regid postgres --init-groups "$@"; }
+sql() { as psql -X -q -v ON_ERROR_STOP=1 -h /run/postgresql -U postgres -d postgres -c "$1"; }
+"""
+_BACK_UP: Final = f"""{_SUPERUSER}
+sql "drop database if exists \"$1_before\""
+sql "create database \"$1_before\" owner {USER}"
+as pg_dump -h /run/postgresql -U postgres -d "$1" | \
+  as psql -X -q -o /dev/null -v ON_ERROR_STOP=1 -h /run/postgresql -U postgres -d "$1_before"
+"""
+_PUT_BACK: Final = f"""{_SUPERUSER}
+sql "drop database \"$1\" with (force)"
+sql "alter database \"$1_before\" rename to \"$1\""
+"""
 #: Run in the primary: prints a line `writer,value` for every row of the load client's table.
 READBACK: Final = ("sh", "-c", _NUMBERS, "sh", DATABASE)
 
@@ -72,8 +90,9 @@ def url(topology: Topology, context: NodeContext, node: int, name: str, direct: 
 
 
 def databases(topology: Topology) -> tuple[str, ...]:
-    """The names of the databases on the server: one for each hub that runs at the same time."""
-    hubs = 1 if topology.workbench.mode == "active-passive" else topology.workbench.nodes
+    """The names of the databases on the server: one for each hub that runs at the same time, or may join later."""
+    workbench = topology.workbench
+    hubs = 1 if workbench.mode == "active-passive" else workbench.nodes + workbench.spare_nodes
     return (DATABASE, *(f"{DATABASE}_{index}" for index in range(1, hubs)))
 
 
@@ -81,6 +100,17 @@ def hub_readback(name: str) -> tuple[str, ...]:
     """Run in the primary: prints a line `writer,value` for every number that a hub wrote into its database `name`, in
     the order in which they were written."""
     return ("sh", "-c", _TOKENS, "sh", name)
+
+
+def back_up(name: str) -> tuple[str, ...]:
+    """Run in the primary: makes a copy of a hub's database `name` beside it, as of now."""
+    return ("bash", "-o", "pipefail", "-c", _BACK_UP, "bash", name)
+
+
+def put_back(name: str) -> tuple[str, ...]:
+    """Run in the primary while no hub uses it: the database `name` is as it was copied, what was written since is
+    lost."""
+    return ("bash", "-c", _PUT_BACK, "bash", name)
 
 
 def parameters(database: PostgresServer) -> Mapping[str, int]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
+from harness.core.change import Scale, Upgrade
 from harness.core.constraints import Bounds, Count, Period, Positive, Seconds
 from harness.core.topology import Link
 from harness.core.words import Role
@@ -166,8 +167,17 @@ class Experiment:
     abort_when: AbortWhen | None = None
     """Not looked at any more once growth has begun."""
     growth: Growth | None = None
+    upgrade: Upgrade | None = None
+    """A planned change instead of faults."""
+    scale: tuple[Scale, ...] = ()
+    """Planned changes of the number of nodes, instead of faults, in the order of time."""
     links: tuple[Link, ...] = ()
     """Links that the experiment needs: a topology that has not got them gets them for this experiment, which then runs
     on a platform of its own."""
     name: str = ""
     """The file's name without its ending; not a key of the file."""
+
+    @property
+    def changes(self) -> tuple[Upgrade | Scale, ...]:
+        """The planned changes, in the order of time."""
+        return (*((self.upgrade,) if self.upgrade else ()), *self.scale)

@@ -56,6 +56,8 @@ class EventKind(StrEnum):
     INTERRUPTED = "interrupted"  # by
     ABORTED = "aborted"  # why: the experiment's own condition was met
     GREW = "grew"  # step: GrowthStep, with what is listed there
+    CHANGE = "change"  # index, step: ChangeStep, nodes, began_ns, ok, evidence
+    CHANGED = "changed"  # index, how: ChangeEnd, reason
     TRUTH = "truth"  # of `harness calibrate`: index, away, nominal_s, and what `analysis.truth` reads the outage from
     ERROR = "error"  # type, message, detail
     CLOSED = "closed"  # events, sha256

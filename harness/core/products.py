@@ -75,6 +75,10 @@ class Workbench:
     product: Literal["jupyterhub"] = "jupyterhub"
     nodes: Annotated[int, Bounds(1, 9)] = 2
     """Nine at most: the run's subnet keeps nine addresses for them (`harness.components.base`)."""
+    spare_nodes: Annotated[int, Bounds(0, 8)] = 0
+    """Places for nodes that join later, without anything being started again: the balancers have a closed place for
+    each and the database an empty one. Nobody is there before an experiment's `scale` or `upgrade` brings somebody;
+    with the nodes at most nine."""
     mode: Literal["single", "separate", "active-active", "active-passive"] = "active-passive"
     """single: one node. separate: each node is a team's own, and nothing is shared. active-active: every node runs a
     hub of its own with a database of its own, and people stay on the node they came to (JupyterHub's hubs can't share a

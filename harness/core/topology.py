@@ -103,6 +103,12 @@ class Topology:
         more = tuple(link for link in links if self.link(link.from_, link.to) is None)
         return replace(self, links=(*self.links, *more)) if more else self
 
+    def with_spares(self, spares: int) -> Topology:
+        """The same platform with places for at least so many nodes that join later."""
+        if self.workbench.spare_nodes >= spares:
+            return self
+        return replace(self, workbench=replace(self.workbench, spare_nodes=spares))
+
     def why_no_link(self, link: Link) -> str:
         """What leaves no place for a link; empty if there is one."""
         for role in (link.from_, link.to):

@@ -15,7 +15,7 @@ import gevent.event
 import gevent.pool
 
 from harness.core.conversation import parse_answer, request
-from harness.core.entrances import parse_entrances
+from harness.core.entrances import Entrance, parse_entrances
 from harness.core.names import writer_name
 from harness.core.rows import Operation, RowWriter
 from harness.errors import PeerError, UsageError
@@ -23,6 +23,7 @@ from harness.load.deadlines import DEADLINE_S, START_PROBE_DEADLINE_S
 from harness.load.people import People, Plan
 from harness.load.stdio import serve_stdio
 from harness.load.users import LoadEnvironment, WorkbenchUser
+from harness.load.visit import Visit
 
 __all__ = ["LoadClient", "ProbeProcess", "main"]
 
@@ -88,6 +89,7 @@ class _Running:
     """What exists between start and stop."""
 
     def __init__(self, plan: Plan, folder: Path) -> None:
+        self.plan = plan
         self.stop = gevent.event.Event()
         self.operations = RowWriter(folder / OPERATIONS, Operation)
         self.people = People(plan, time.monotonic_ns(), self.operations.write, self.stop)
@@ -96,11 +98,13 @@ class _Running:
 
 
 class LoadClient:
-    """Answers the harness: start, grow, snapshot, stop."""
+    """Answers the harness: start, grow, snapshot, visit, visited, stop."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._running: _Running | None = None
+        self._visits = 0
+        self._visit: Visit | None = None
         self._probes = ProbeProcess()  # now, so that `start` does not wait for its imports
 
     def start(self, *, entrances: str, **arguments: Any) -> Mapping[str, Any]:
@@ -147,6 +151,20 @@ class LoadClient:
             "capabilities": capabilities,
         }
 
+    def visit(self, *, url: str, node: str) -> Mapping[str, Any]:
+        """Let somebody come to one node, past the balancer; returns at once, `visited` says what came of it."""
+        running = self._require()
+        self._visits += 1
+        name = f"{running.plan.prefix}visitor-{self._visits:03d}"
+        self._visit = Visit(Entrance(url, node), name, running.plan.password, running.stop)
+        return {}
+
+    def visited(self) -> Mapping[str, Any]:
+        """What came of the last visit so far: `over`, and `why_not`, empty where everything worked."""
+        if self._visit is None:
+            raise UsageError("nobody was sent to visit a node")
+        return {"over": self._visit.over, "why_not": self._visit.why_not}
+
     def stop(self, *, end_sessions: bool = False) -> Mapping[str, Any]:
         """End users and probes, wait for what is in flight, close all files; with `end_sessions` have the hub stop
         everybody's session then."""
@@ -179,5 +197,6 @@ def main(folder: Path = Path("/data")) -> None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     client = LoadClient(folder)
-    serve_stdio({"start": client.start, "grow": client.grow, "snapshot": client.snapshot, "stop": client.stop})
+    names = ("start", "grow", "snapshot", "visit", "visited", "stop")
+    serve_stdio({name: getattr(client, name) for name in names})
     client.end()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.analysis import Measures
+from harness.core.change import CURRENT
 from harness.core.clock import Clock, MonotonicClock
 from harness.core.experiment import Experiment
 from harness.core.topology import Topology
@@ -22,7 +23,7 @@ from harness.run.artifacts import RunFolder
 from harness.run.calibrations import last_calibration
 from harness.run.interrupts import Interrupts
 from harness.run.orchestrator import Orchestrator, new_run_id
-from harness.run.plan import check_memory, clock_roles
+from harness.run.plan import check_memory, clock_roles, needed_images, platform_for, release_image
 from harness.run.schedule import fingerprint, schedule
 from harness.run.stage import Stage
 from harness.run.suite import SuiteEntry
@@ -99,7 +100,12 @@ def run_suite(
             run_id = new_run_id()
             if stage is None or stage.closed:
                 stage = Stage(
-                    runtime, topology.with_links(experiment.links), run_id, clock_roles=clock_roles(experiment)
+                    runtime,
+                    platform_for(topology, experiment),
+                    run_id,
+                    clock_roles=clock_roles(experiment),
+                    images=needed_images(topology, experiment),
+                    release=release_image(experiment.upgrade.from_ if experiment.upgrade else CURRENT),
                 )
             try:
                 entry = run_on(
@@ -113,8 +119,11 @@ def run_suite(
                     argv=argv,
                     machine=machine,
                     interrupts=interrupts,
-                    keep_stage=any(
-                        clock_roles(other) == stage.clock_roles and topology.with_links(other.links) == stage.topology
+                    keep_stage=not experiment.changes
+                    and any(
+                        clock_roles(other) == stage.clock_roles
+                        and platform_for(topology, other) == stage.topology
+                        and not other.changes  # it starts from a platform that nobody has used
                         for other in experiments[index + 1 :][:1]
                     ),
                 )

@@ -17,6 +17,8 @@ from harness.core.specs import ContainerSpec
 from harness.errors import RunError, RunInterrupted
 from harness.run.abort import AbortCondition
 from harness.run.artifacts import RunFolder
+from harness.run.changes.changing import Changing
+from harness.run.changes.nodes import Nodes
 from harness.run.growth import Growing
 from harness.run.interrupts import Interrupts
 from harness.run.plan import Act, lasts_s, time_line
@@ -83,6 +85,22 @@ class Orchestrator:
         self._history = HistoryWriter(folder.history, clock)
         self._abort = AbortCondition(experiment.abort_when, experiment.load.users)
         self._growth = Growing(experiment, self._history, clock, watcher)
+        nodes = Nodes(
+            stage,
+            clock,
+            interrupts=interrupts,
+            watch_until=self._watch_load_until,
+            sessions=lambda: self._sessions,
+            keep_log=self._keep_log,
+        )
+        self._changing = Changing(
+            experiment,
+            nodes,
+            history=self._history,
+            clock=clock,
+            watcher=watcher,
+            watch_until=self._watch_load_until,
+        )
         self._loaded = False
         self._sessions: Mapping[str, int] = {}  # by node, as of the last snapshot
         self._targets: dict[int, tuple[str, ...]] = {}
@@ -144,6 +162,7 @@ class Orchestrator:
                 self._watch_until(client, since_ns + to_ns(after_s))
                 if not self._carry_out(deployment, act):
                     return
+            self._changing.carry_out(start_ns)
             while self._growth.goes_on:
                 self._watch_until(client, self._clock.now_ns() + to_ns(_POLL_S))
         finally:
@@ -156,6 +175,7 @@ class Orchestrator:
         self._abort = AbortCondition(None, 0)
         for index in self._in_force():
             self._undo(deployment, index)
+        self._changing.give_up(why)
         self._phase(Phase.SETTLE, "watching people come back", self._experiment.settle_s)
         self._watch_until(client, self._clock.now_ns() + to_ns(self._experiment.settle_s))
 
@@ -311,6 +331,9 @@ class Orchestrator:
                 if not self._growth.began and (why := self._abort.met(snapshot)):
                     raise _Aborted(why)
 
+    def _watch_load_until(self, until_ns: int) -> None:
+        self._watch_until(self._stage.client, until_ns)
+
     def _sleep(self, seconds: float) -> None:
         with self._interrupts.allowed():
             self._clock.sleep(seconds)
@@ -330,6 +353,11 @@ class Orchestrator:
     def _describe_faults(self) -> str:
         faults = (f"{f.fault} on {f.target} at {f.at_s:g} s for {f.hold_s:g} s" for f in self._experiment.faults)
         return ", ".join(faults) or "none"
+
+    def _keep_log(self, kept_as: str, container: str) -> None:
+        """Of a container that goes in mid-run: at the end it has gone."""
+        deployment = self._stage.open()
+        self._folder.write_container(kept_as, deployment.log(container), deployment.inspect(container))
 
     # -- the end ---------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from harness.components import jupyterhub
 from harness.components.registry import images, serving_nodes
+from harness.core.change import CURRENT, VARIANT_MARK, is_foreign
 from harness.core.experiment import Experiment
 from harness.core.names import AGENT_ROLE
 from harness.core.topology import Topology
@@ -24,6 +26,8 @@ __all__ = [
     "clock_roles",
     "lasts_s",
     "needed_images",
+    "platform_for",
+    "release_image",
     "that_fit",
     "time_line",
     "users_that_fit",
@@ -75,9 +79,27 @@ def clock_roles(experiment: Experiment) -> frozenset[Role]:
     return frozenset(parse_target(f.target).role for f in experiment.faults if FAULTS[f.fault].preloads_clock)
 
 
-def needed_images(topology: Topology) -> list[str]:
+def platform_for(topology: Topology, experiment: Experiment) -> Topology:
+    """The platform that an experiment runs on: with the links that it needs, and places for the nodes it brings."""
+    topology = topology.with_links(experiment.links)
+    nodes = topology.workbench.nodes
+    if experiment.upgrade and experiment.upgrade.strategy == "blue_green":
+        return topology.with_spares(nodes)
+    return topology.with_spares(max((scale.to - nodes for scale in experiment.scale), default=0))
+
+
+def release_image(release: str) -> str:
+    """The image of a release of the nodes' software: one of this project's, or anybody's."""
+    if release == CURRENT or is_foreign(release):
+        return jupyterhub.IMAGE if release == CURRENT else release
+    return f"{jupyterhub.IMAGE}{VARIANT_MARK}{release}"
+
+
+def needed_images(topology: Topology, experiment: Experiment | None = None) -> list[str]:
     """Names of the images a run needs."""
-    return [AGENT_ROLE, *images(topology)]
+    upgrade = experiment.upgrade if experiment else None
+    releases = [release_image(release) for release in (upgrade.from_, upgrade.to)] if upgrade else []
+    return list(dict.fromkeys([AGENT_ROLE, *images(topology), *releases]))
 
 
 def users_that_fit(topology: Topology, experiment: Experiment, machine: Mapping[str, Any]) -> int:

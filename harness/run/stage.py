@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from harness.components import jupyterhub
 from harness.components.base import generate_secrets
 from harness.components.registry import plan, serving_nodes
 from harness.core.entrances import ENTRANCES_VARIABLE
@@ -23,9 +25,18 @@ class Stage:
     """Nothing is made before `open`; `close` removes everything, however far it came."""
 
     def __init__(
-        self, runtime: Runtime, topology: Topology, run_id: str, *, clock_roles: frozenset[Role] = frozenset()
+        self,
+        runtime: Runtime,
+        topology: Topology,
+        run_id: str,
+        *,
+        clock_roles: frozenset[Role] = frozenset(),
+        images: Sequence[str] = (),
+        release: str = jupyterhub.IMAGE,
     ) -> None:
+        """`images` are needed beside the platform's own, `release` is the image that its nodes start with."""
         self.topology = topology
+        self.release = release
         self.clock_roles = clock_roles
         """Whose wall clock can be set; it needs a library that nobody has for nothing."""
         self.run_id = run_id
@@ -36,6 +47,8 @@ class Stage:
         self._runtime = runtime
         self._deployment: Deployment | None = None
         self._password = ""
+        self._images = images
+        self._spares: dict[str, ContainerSpec] = {}
         self._experiments = 0
         self._closed = False
 
@@ -62,7 +75,8 @@ class Stage:
 
     def ensure_images(self, progress: Progress) -> Mapping[str, str]:
         """Pull or build what is missing. Raises `ImageError`."""
-        return self._runtime.ensure_images(needed_images(self.topology), progress)
+        needed = dict.fromkeys([*needed_images(self.topology), *self._images])
+        return self._runtime.ensure_images(list(needed), progress)
 
     def open(self) -> Deployment:
         """The agent and the network; what is open stays as it is."""
@@ -80,8 +94,21 @@ class Stage:
         secrets = generate_secrets()
         self._password = secrets["USER_PASSWORD"]
         context = NodeContext(run_id=self.run_id, subnet_prefix=deployment.subnet_prefix, secrets=secrets)
-        self.specs = plan(self.topology, context, clock_roles=self.clock_roles)
+        self.specs = [self._of_release(spec) for spec in plan(self.topology, context, clock_roles=self.clock_roles)]
+        self._spares = {spec.name: self._of_release(spec) for spec in jupyterhub.spares(self.topology, context)}
         deployment.start(self.specs, on_ready)
+
+    def node(self, name: str) -> ContainerSpec:
+        """How a node is started that is there, or has a place to join."""
+        return self._spares.get(name) or next(spec for spec in self.specs if spec.name == name)
+
+    @property
+    def spares(self) -> tuple[str, ...]:
+        """The names of the nodes that may join."""
+        return tuple(self._spares)
+
+    def _of_release(self, spec: ContainerSpec) -> ContainerSpec:
+        return replace(spec, image=self.release) if spec.image == jupyterhub.IMAGE else spec
 
     def start_load(self, **load: Any) -> None:
         """Let the people come."""

@@ -55,6 +55,10 @@ class Deployment(Protocol):
         """Remove one of the started containers and start it anew, as `start` does."""
         ...
 
+    def retire(self, name: str) -> None:
+        """Shut a container down in an orderly way and remove it."""
+        ...
+
     def peer(self, name: str) -> Peer:
         """The conversation with a container whose spec has `conversation`."""
         ...

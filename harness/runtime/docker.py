@@ -38,6 +38,8 @@ _API_VERSION = "1.41"  # of endpoint settings: they have not changed since
 _PARALLEL_STARTS = 8
 _STOP_AGENT_TIMEOUT_S = 30.0
 _MAKE_VOLUME_TIMEOUT_S = 60.0
+#: The engine's own default: who has not ended by then is killed.
+_SHUT_DOWN_S = 10
 _LOG_TAIL_LINES = 40
 
 
@@ -130,6 +132,14 @@ class DockerDeployment:
         except APIError as error:
             raise DeploymentError(f"{name} could not be removed: {error.explanation}") from error
         self._start_one(self._specs[name], (), on_ready)
+
+    def retire(self, name: str) -> None:
+        container = self._container(name)
+        try:
+            container.stop(timeout=_SHUT_DOWN_S)
+            container.remove(force=True, v=True)
+        except APIError as error:
+            raise DeploymentError(f"{name} could not be shut down and removed: {error.explanation}") from error
 
     def peer(self, name: str) -> AttachedPeer:
         return self._peers[name]

@@ -91,16 +91,19 @@ class FakeDeployment:
             clock,
             FakeServersWatch(self.platform, lambda: self._client, self._folder),
         )
-        self._specs: Mapping[str, ContainerSpec] = {}
+        self._specs: dict[str, ContainerSpec] = {}
         self.removed = False
+        self.orders: list[tuple[str, str]] = []
+        """What balancers and databases were told to do: the container, and the command."""
 
     def container_name(self, name: str) -> str:
         return f"fake-{self.run_id}-{name}"
 
     def start(self, specs: Sequence[ContainerSpec], on_ready: Callable[[ContainerSpec, float], None]) -> None:
-        self._specs = {spec.name: spec for spec in specs}
+        self._specs.update({spec.name: spec for spec in specs})
         for spec in specs:
-            if spec.name == self._behaviour.never_ready:
+            self.platform.releases[spec.name] = spec.image
+            if spec.name == self._behaviour.never_ready or spec.image in self._behaviour.unhealthy_images:
                 raise DeploymentError(f"{spec.name} was not ready after 60 s", detail="the end of the log: boom")
             self.platform.boot(spec.name, spec.role)
             self.platform.clock.sleep(0.5)
@@ -112,6 +115,10 @@ class FakeDeployment:
         self._client = FakeClient(self.platform, self._behaviour, self._folder, self._client.saved)
         on_ready(self._specs[name], 0.5)
 
+    def retire(self, name: str) -> None:
+        self.platform.host.paper.break_("down", name)
+        del self._specs[name]
+
     def peer(self, name: str) -> FakeClient:
         if name != "client":
             raise PeerError(f"{name} does not talk")
@@ -120,6 +127,9 @@ class FakeDeployment:
     def execute(self, name: str, argv: Sequence[str], *, timeout_s: float = 30.0) -> ExecResult:  # noqa: ARG002 - the protocol's
         if not self.platform.runs(name):
             raise DeploymentError(f"{name}: {' '.join(argv)} could not be run: the container is not running")
+        if name.startswith("load-balancer") or any("_before" in word for word in argv):
+            self.orders.append((name, " ".join(argv)))
+            return ExecResult(0, "")
         of_hubs = any("api_tokens" in word for word in argv)
         if name.startswith("workbench") and of_hubs:
             return ExecResult(0, _lines(self.platform.in_hubs_database(name)))

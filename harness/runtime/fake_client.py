@@ -30,6 +30,7 @@ class FakeClient:
         self._plan: Mapping[str, Any] = {}
         self._start_ns = 0
         self._arrivals_ns: list[int] = []
+        self._visited: Mapping[str, Any] = {}
         self.saved = saved
 
     def call(self, op: str, *, timeout_s: float = 10.0, **args: Any) -> Mapping[str, Any]:  # noqa: ARG002 - the protocol's
@@ -46,6 +47,13 @@ class FakeClient:
             if self._behaviour.on_sleep:
                 self._behaviour.on_sleep(now_ns)
             return self._snapshot(now_ns)
+        if op == "visit":
+            release = self._platform.releases[args["node"]]
+            unusable = release in self._behaviour.unusable_images
+            self._visited = {"over": True, "why_not": "log_in: NotLoggedIn" if unusable else ""}
+            return {}
+        if op == "visited":
+            return self._visited
         if op == "stop":
             return self._write(now_ns)
         raise PeerError(f"unknown request {op!r}")

@@ -37,6 +37,10 @@ class Behaviour:
     """The name of a container that never gets ready."""
     steady: bool = True
     """Whether people ever work; if not, whatever needs a session fails."""
+    unhealthy_images: tuple[str, ...] = ("workbench@never-healthy",)
+    """Images of which no container ever gets ready."""
+    unusable_images: tuple[str, ...] = ("workbench@broken",)
+    """Images of nodes that say that they are healthy, and where nobody can log in."""
     refusal: str = "refused"
     """What is said of an operation or probe that failed."""
     carries: int | None = None
@@ -76,13 +80,18 @@ class FakePlatform:
         """The process that each machine was at what time; 0 while it was off."""
         self._changes_ns: list[int] = []
         self._active: list[str] = []
+        self.releases: dict[str, str] = {}
+        """The image that each machine was started from at last."""
         self.database = FakeDatabase()
         self.hubs = FakeHubs()
         self.first_broken_ns: int | None = None
         self.people_seed = 0
 
     def boot(self, name: str, role: str = "") -> None:
-        """A machine starts."""
+        """A machine starts, for the first time or in the place of one that was taken away."""
+        if name in self._names:
+            self.host.paper.mend("down", name)
+            return
         self._names.append(name)
         self._well[name], self._lives[name] = [], []
         if role == Role.DATABASE:

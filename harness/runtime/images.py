@@ -4,6 +4,9 @@ An image's tag is the hash of the base image and of every file of ours that goes
 "up to date" are the same question. (Debian's packages are what the distribution's release has on the day.) Builds of
 one image by several runs or users are serialised by a lock file on this machine.
 
+A folder `name@variant` holds only what differs from the image `name`: another release of the same machine, for
+upgrades. A name with a `/` or `:` is somebody else's image, which the engine has or can pull.
+
 A folder may hold a `Dockerfile.published` beside its `Dockerfile`: the same image with the program taken out of one
 that its own project publishes. It is used where that can be pulled; elsewhere the program is built from its source.
 """
@@ -26,11 +29,20 @@ from pathlib import Path
 import docker
 from docker.errors import APIError, ImageNotFound
 
+from harness.core.change import VARIANT_MARK, is_foreign
 from harness.core.preload import CLOCK_IMAGES
 from harness.errors import ImageError
 from harness.runtime.base import Progress
 
-__all__ = ["BASE_IMAGE", "ImageBuilder", "content_tag", "context_files", "host_ca_files", "published_reference"]
+__all__ = [
+    "BASE_IMAGE",
+    "ImageBuilder",
+    "content_tag",
+    "context_files",
+    "host_ca_files",
+    "published_reference",
+    "variants",
+]
 
 #: What every image starts from.
 BASE_IMAGE = "debian:bookworm-slim"
@@ -57,14 +69,25 @@ def context_files(name: str) -> dict[str, bytes]:
 
     Raises `ImageError` if there is no such image.
     """
-    folder = _IMAGES_ROOT / name
+    base, _, variant = name.partition(VARIANT_MARK)
+    folder = _IMAGES_ROOT / base
     if not (folder / "Dockerfile").is_file():
-        raise ImageError(f"there is no image {name!r}: {folder / 'Dockerfile'} is missing")
-    files = {str(path.relative_to(folder)): path.read_bytes() for path in _source_files(folder)}
-    for part in _PACKAGE_PARTS.get(name, ()):
+        raise ImageError(f"there is no image {base!r}: {folder / 'Dockerfile'} is missing")
+    if variant and variant not in variants(base):
+        raise ImageError(f"there is no {variant!r} of the image {base}, expected one of: {', '.join(variants(base))}")
+    files: dict[str, bytes] = {}
+    for layer in (folder, _IMAGES_ROOT / name):
+        files |= {str(path.relative_to(layer)): path.read_bytes() for path in _source_files(layer)}
+    for part in _PACKAGE_PARTS.get(base, ()):
         for path in _source_files(_PACKAGE_ROOT / part):
             files[f"package/harness/{path.relative_to(_PACKAGE_ROOT)}"] = path.read_bytes()
     return files
+
+
+def variants(name: str) -> tuple[str, ...]:
+    """The other releases that there are of an image, by the words behind the mark."""
+    found = (folder.name.partition(VARIANT_MARK) for folder in _IMAGES_ROOT.iterdir())
+    return tuple(sorted(variant for base, _, variant in found if base == name and variant))
 
 
 def content_tag(files: Mapping[str, bytes], base_id: str) -> str:
@@ -157,8 +180,11 @@ class ImageBuilder:
             self._client.api.import_image(src=str(archive), repository=repository, tag=tag)
 
     def _ensure_one(self, name: str, base_id: str, progress: Progress) -> str:
+        if is_foreign(name):
+            return self._ensure_foreign(name, progress)
         files = context_files(name)
-        reference = f"{_REPOSITORY}/{name}:{content_tag(files, base_id)}"
+        # an engine's own references may not have the mark
+        reference = f"{_REPOSITORY}/{name.replace(VARIANT_MARK, '-')}:{content_tag(files, base_id)}"
         if found := self._find(reference):
             return found
         with _build_lock(reference):
@@ -169,6 +195,18 @@ class ImageBuilder:
             self._build(name, reference, files, dockerfile)
             progress(name, "ready")
             return self._find(reference) or ""
+
+    def _ensure_foreign(self, reference: str, progress: Progress) -> str:
+        if found := self._find(reference):
+            return found
+        progress(reference, "pulling")
+        if error := self._pull(reference):
+            raise ImageError(
+                f"the engine has no image {reference}, and it could not be pulled",
+                detail=error,
+                hint="is the name right? `docker load` brings one to an engine without a registry",
+            )
+        return self._find(reference) or ""
 
     def _pick_dockerfile(self, name: str, files: Mapping[str, bytes], progress: Progress) -> str:
         published = published_reference(files)

@@ -78,6 +78,19 @@ def _check_nodes(document: Document) -> None:
             f"workbench.nodes is {nodes}, expected {most} for the mode {mode}: say mode: active-active or "
             f"active-passive for several nodes behind a balancer, separate for a server for each team",
         )
+    spares = knobs.get("spare_nodes", 0)
+    if nodes + spares > 9:
+        document.add(
+            (Role.WORKBENCH, "spare_nodes"),
+            f"workbench.spare_nodes is {spares} with {nodes} nodes, expected at most {9 - nodes}: the run's network "
+            "keeps nine addresses for nodes",
+        )
+    if spares and mode not in {"active-active", "active-passive"}:
+        document.add(
+            (Role.WORKBENCH, "spare_nodes"),
+            f"workbench.spare_nodes is {spares} with mode {mode}, expected it with active-active or active-passive: "
+            "elsewhere nobody is sent to a node that joins; leave it out",
+        )
 
 
 def _check_who_sends_people(document: Document) -> None:

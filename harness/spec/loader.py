@@ -14,6 +14,7 @@ from harness.core.experiment import Experiment, Fault, Load
 from harness.core.rules import FaultRules, Peer
 from harness.core.topology import Topology
 from harness.errors import SpecError
+from harness.spec.changes import check_changes, why_no_change
 from harness.spec.contradictions import check_contradictions
 from harness.spec.document import Document, Loc, as_list, get, read
 from harness.spec.schema import did_you_mean, found, listed
@@ -46,6 +47,7 @@ def load_experiment(path: Path, rules: Mapping[str, FaultRules]) -> Experiment:
     experiment = validate(Experiment, document, own_keys=("name",))
     options = _check_faults(document, rules)
     _check_growth(document)
+    check_changes(document)
     document.raise_problems()
     assert experiment is not None, "no problem was noted, so there is an experiment"
     faults = tuple(dataclasses.replace(fault, options=options[index]) for index, fault in enumerate(experiment.faults))
@@ -81,6 +83,9 @@ def check_pair(
     for index, link in enumerate(experiment.links):
         if mistake := topology.why_no_link(link):
             noted.append((("links", index), f"links[{index}] can't be put into {topology_path}: {mistake}"))
+    if reason := why_no_change(topology, experiment):
+        here = ("upgrade",) if experiment.upgrade else ("scale",)
+        noted.append((here, f"can't be done to {topology_path}: {reason}"))
     topology = topology.with_links(experiment.links)
     for index, fault in enumerate(experiment.faults):
         mistakes = {
@@ -99,6 +104,8 @@ def why_not_applicable(topology: Topology, experiment: Experiment, rules: Mappin
     for link in experiment.links:
         if reason := topology.why_no_link(link):
             return f"no link from {link.from_} to {link.to}: {reason}"
+    if reason := why_no_change(topology, experiment):
+        return reason
     topology = topology.with_links(experiment.links)
     for fault in experiment.faults:
         for text in (fault.target, fault.peer):

@@ -23,6 +23,8 @@ c.JupyterHub.cleanup_proxy = False
 c.JupyterHub.db_url = settings.sqlalchemy_url
 if settings.has_server:
     c.JupyterHub.db_kwargs = {"connect_args": settings.connect_arguments}
+# Only where a release takes over from another one: elsewhere a database of another release is a mistake.
+c.JupyterHub.upgrade_db = os.environ.get("HUB_UPGRADE") == "yes"
 c.JupyterHub.cookie_secret = bytes.fromhex(settings.cookie_secret)
 
 c.JupyterHub.authenticator_class = "shared-password"
@@ -66,3 +68,6 @@ c.JupyterHub.services = [
 c.JupyterHub.load_roles = [
     {"name": "proxy-sync", "scopes": ["proxy"], "services": ["node-supervisor"]},
 ]
+
+# What a release or a site adds to all of this comes last.
+load_subconfig("/opt/node/site_config.py")  # noqa: F821 - given by traitlets

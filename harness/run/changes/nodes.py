@@ -1,0 +1,216 @@
+"""The steps of a change, each done to real nodes and balancers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, Literal
+
+from harness.components import databases, haproxy, haproxy_config, jupyterhub, postgresql
+from harness.components.registry import members
+from harness.core.change import ChangeStep, Scale, Upgrade
+from harness.core.clock import Clock, to_ns, to_s
+from harness.core.specs import ContainerSpec
+from harness.core.topology import Topology
+from harness.core.words import Role
+from harness.errors import ChangeFailed, DeploymentError, RunError
+from harness.run.changes.steps import Step
+from harness.run.interrupts import Interrupts
+from harness.run.plan import release_image
+from harness.run.stage import Stage
+from harness.run.targets import said_to_be
+from harness.runtime.base import Deployment
+
+__all__ = ["Nodes"]
+
+#: Between two looks at who is still there, or whether a visit is over.
+_LOOK_S = 0.5
+#: A hub's database has some hundred rows.
+_COPY_LIMIT_S = 60.0
+
+
+class Nodes:
+    """The nodes of a platform that runs, and what can be done to them."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        clock: Clock,
+        *,
+        interrupts: Interrupts,
+        watch_until: Callable[[int], None],
+        sessions: Callable[[], Mapping[str, int]],
+        keep_log: Callable[[str, str], None],
+    ) -> None:
+        """`sessions` says how many people work on which node, as of the last look; `keep_log` gets the log of a
+        container that is about to go."""
+        self._stage = stage
+        self._clock = clock
+        self._interrupts = interrupts
+        self._watch_until = watch_until
+        self._sessions = sessions
+        self._keep_log = keep_log
+        self._there: list[str] | None = None
+        self._lives: dict[str, int] = {}
+
+    @property
+    def _deployment(self) -> Deployment:
+        deployment = self._stage.deployment
+        assert deployment is not None, "there are people at work"
+        return deployment
+
+    @property
+    def topology(self) -> Topology:
+        """What was built."""
+        return self._stage.topology
+
+    @property
+    def there(self) -> tuple[str, ...]:
+        """Who belongs to the platform now."""
+        if self._there is None:
+            self._there = list(members(self.topology, Role.WORKBENCH))
+        return tuple(self._there)
+
+    @property
+    def free(self) -> tuple[str, ...]:
+        """The places for those who may join."""
+        return tuple(name for name in self._stage.spares if name not in self.there)
+
+    def holder(self) -> str:
+        """The node that holds the lease; empty where there is none, or nobody holds it right now."""
+        if self.topology.workbench.mode != "active-passive":
+            return ""
+        with suppress(RunError):
+            return next(iter(said_to_be(self._deployment, self.topology, Role.WORKBENCH, "active")), "")
+        return ""
+
+    def take(self, step: Step, change: Upgrade | Scale, *, back: bool) -> str:
+        """Carry out one step; returns what was seen. Raises `ChangeFailed` where it does not come out as it must."""
+        nodes = step.nodes
+        acts: Mapping[ChangeStep, Callable[[], str]] = {
+            ChangeStep.DRAIN: lambda: self._tell_balancers(nodes, "drain"),
+            ChangeStep.WAIT: lambda: self._wait(nodes, change.drain_s),
+            ChangeStep.CLOSE: lambda: self._tell_balancers(nodes, "maint"),
+            ChangeStep.OPEN: lambda: self._tell_balancers(nodes, "ready"),
+            ChangeStep.START: lambda: self._start(step, change, back=back),
+            ChangeStep.GATE: lambda: self._gate(nodes[0], change.gate_s),
+            ChangeStep.RETIRE: lambda: self._retire(nodes),
+            ChangeStep.BACK_UP: lambda: self._copy(nodes, restore=False),
+            ChangeStep.RESTORE: lambda: self._copy(nodes, restore=True),
+        }
+        return acts[step.what]()
+
+    def give_up_beyond(self, nodes: int) -> None:
+        """Those who were to join and did not get through go again."""
+        for name in self.there[nodes:]:
+            self._tell_balancers((name,), "maint")
+            self._retire((name,))
+
+    # -- the balancers ---------------------------------------------------------------------------------------------
+
+    def _tell_balancers(self, nodes: tuple[str, ...], state: Literal["ready", "drain", "maint"]) -> str:
+        balancer = self.topology.load_balancer
+        assert balancer is not None, "without a balancer there is no such step"
+        for name in haproxy.names(self.topology):
+            for node in nodes:
+                said = self._execute(name, haproxy_config.set_state(balancer, node, state))
+                if said:
+                    raise ChangeFailed(f"{name} objects: {said}")
+        return f"{' and '.join(haproxy.names(self.topology))} say {state}"
+
+    def _wait(self, nodes: tuple[str, ...], limit_s: float) -> str:
+        began_ns = self._clock.now_ns()
+        while True:
+            self._watch_until(self._clock.now_ns() + to_ns(_LOOK_S))
+            left = sum(self._sessions().get(node, 0) for node in nodes)
+            waited_s = to_s(self._clock.now_ns() - began_ns)
+            if not left or waited_s >= limit_s:
+                return f"{left} people still there after {waited_s:.1f} s"
+
+    # -- the nodes -------------------------------------------------------------------------------------------------
+
+    def _start(self, step: Step, change: Upgrade | Scale, *, back: bool) -> str:
+        image = release_image(step.release) if step.release else self._stage.release
+        specs = [self._spec(name, image, change, upgrade=bool(step.release), back=back) for name in step.nodes]
+        seconds: dict[str, float] = {}
+        self._there = list(dict.fromkeys([*self.there, *step.nodes]))
+        try:
+            with self._interrupts.allowed():
+                self._deployment.start(specs, lambda spec, ready_s: seconds.__setitem__(spec.name, ready_s))
+        except DeploymentError as error:
+            raise ChangeFailed(error.message) from error
+        return "healthy after " + ", ".join(f"{seconds[name]:.1f} s" for name in step.nodes)
+
+    def _spec(self, name: str, image: str, change: Upgrade | Scale, *, upgrade: bool, back: bool) -> ContainerSpec:
+        spec = self._stage.node(name)
+        environment = dict(spec.environment)
+        if upgrade:
+            environment["HUB_UPGRADE"] = "yes"
+        if back and isinstance(change, Upgrade) and change.database == "restore" and not self._database(name):
+            environment |= databases.PUT_BACK_FILE
+        assert spec.ready is not None, "a node has a probe of its own"
+        ready = replace(spec.ready, timeout_s=min(spec.ready.timeout_s, change.gate_s))
+        return replace(spec, image=image, environment=environment, ready=ready)
+
+    def _retire(self, nodes: tuple[str, ...]) -> str:
+        for name in nodes:
+            self._lives[name] = self._lives.get(name, 0) + 1
+            self._keep_log(f"{name}-{self._lives[name]}", name)
+            self._deployment.retire(name)
+        self._there = [name for name in self.there if name not in nodes]
+        return ""
+
+    def _gate(self, node: str, limit_s: float) -> str:
+        """Healthy it is; now somebody comes, past the balancer, and tries everything, as often as time allows."""
+        began_ns = self._clock.now_ns()
+        if self.topology.workbench.mode == "active-passive" and self._first_holder(limit_s) != node:
+            return "it stands by: nobody can try it before it serves"
+        spec = self._stage.node(node)
+        url = f"http://{self._deployment.subnet_prefix}.{spec.host_number}:{jupyterhub.PROXY_PORT}"
+        while True:
+            self._stage.client.call("visit", url=url, node=node)
+            visit: Mapping[str, Any] = {"over": False}
+            while not visit["over"]:
+                self._watch_until(self._clock.now_ns() + to_ns(_LOOK_S))
+                visit = self._stage.client.call("visited")
+            seconds = to_s(self._clock.now_ns() - began_ns)
+            if not visit["why_not"]:
+                return f"somebody could log in, start a session, run a cell and save after {seconds:.1f} s"
+            if seconds >= limit_s:
+                raise ChangeFailed(f"nobody could work on {node} within {limit_s:g} s: {visit['why_not']}")
+
+    def _first_holder(self, limit_s: float) -> str:
+        """Who holds the lease as soon as somebody does. Raises `ChangeFailed` if nobody takes it in time."""
+        until_ns = self._clock.now_ns() + to_ns(limit_s)
+        while not (holder := self.holder()):
+            if self._clock.now_ns() > until_ns:
+                raise ChangeFailed(f"no node has taken the lease within {limit_s:g} s")
+            self._watch_until(self._clock.now_ns() + to_ns(_LOOK_S))
+        return holder
+
+    # -- the hubs' databases ---------------------------------------------------------------------------------------
+
+    def _database(self, node: str) -> str:
+        index = (*members(self.topology, Role.WORKBENCH), *self._stage.spares).index(node)
+        return databases.hub_database(self.topology, index)
+
+    def _copy(self, nodes: tuple[str, ...], *, restore: bool) -> str:
+        names = list(dict.fromkeys(self._database(node) for node in nodes))
+        if not all(names):  # each has a file, which the node itself puts back as it starts
+            for node in () if restore else nodes:
+                self._execute(node, databases.BACK_UP_FILE)
+            return "the hub's file"
+        primary = said_to_be(self._deployment, self.topology, Role.DATABASE, "primary")[0]
+        for name in names:
+            self._execute(primary, postgresql.put_back(name) if restore else postgresql.back_up(name))
+        return f"database {', '.join(names)} in {primary}"
+
+    def _execute(self, container: str, argv: tuple[str, ...]) -> str:
+        try:
+            result = self._deployment.execute(container, argv, timeout_s=_COPY_LIMIT_S)
+        except DeploymentError as error:
+            raise ChangeFailed(error.message) from error
+        if result.exit_code != 0:
+            raise ChangeFailed(f"{container}: exit code {result.exit_code}: {result.output.strip()[-300:]}")
+        return result.output.strip()

@@ -1,0 +1,104 @@
+"""Planned changes from the files to what they leave, on the fake runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.core.change import ChangeEnd, Scale
+from harness.core.experiment import Experiment
+from harness.core.history import Event, EventKind, read_history
+from harness.core.topology import Topology
+from harness.spec.loader import load_topology
+from tests.unit.fake_runs import ROOT, Result, experiment, run_once
+
+Upgraded = Callable[..., Result]
+
+
+@pytest.fixture(scope="module")
+def pair() -> Topology:
+    return load_topology(ROOT / "topologies/active-passive.yaml")
+
+
+@pytest.fixture(scope="module")
+def rolling() -> Experiment:
+    return experiment("rolling-upgrade")
+
+
+@pytest.fixture
+def upgrade(tmp_path: Path, pair: Topology, rolling: Experiment) -> Upgraded:
+    def go(on: Topology = pair, **more: Any) -> Result:
+        assert rolling.upgrade is not None
+        return run_once(tmp_path, on, replace(rolling, upgrade=replace(rolling.upgrade, **more)))
+
+    return go
+
+
+def steps(result: Result) -> list[Event]:
+    return read_history(result.folder.history).of(EventKind.CHANGE)
+
+
+def end(result: Result) -> tuple[ChangeEnd, str]:
+    (event,) = read_history(result.folder.history).of(EventKind.CHANGED)
+    return ChangeEnd(event.data["how"]), event.data["reason"]
+
+
+def releases(result: Result) -> dict[str, str]:
+    found = result.runtime.deployments[0].platform.releases
+    return {name: image for name, image in found.items() if name.startswith("workbench")}
+
+
+def test_the_nodes_get_the_new_release_the_standby_first(upgrade: Upgraded) -> None:
+    result = upgrade()
+    assert end(result) == (ChangeEnd.DONE, "")
+    assert all(event.data["ok"] for event in steps(result))
+    order = [event.data["nodes"] for event in steps(result) if event.data["step"] == "start"]
+    assert order == [["workbench-1"], ["workbench-0"]]
+    assert releases(result) == dict.fromkeys(("workbench-0", "workbench-1"), "workbench")
+    orders = result.runtime.deployments[0].orders
+    assert ("load-balancer", orders[0][1]) == orders[0]
+    assert "set server workbench/workbench-1 state maint" in orders[0][1]
+
+
+def test_a_release_that_nobody_can_work_with_is_taken_back_at_its_first_gate(upgrade: Upgraded) -> None:
+    result = upgrade(load_topology(ROOT / "topologies/active-active.yaml"), to="broken", gate_s=5)
+    how, reason = end(result)
+    assert how is ChangeEnd.TAKEN_BACK
+    assert "nobody could work on workbench-0 within 5 s: log_in" in reason
+    assert {node for event in steps(result) for node in event.data["nodes"]} == {"workbench-0"}
+    assert set(releases(result).values()) == {"workbench@previous"}
+    assert [event.data["step"] for event in steps(result) if event.data["back"]][-1] == "open"
+
+
+def test_a_release_that_never_gets_healthy_stops_at_the_first_node(upgrade: Upgraded) -> None:
+    result = upgrade(to="never-healthy")
+    how, reason = end(result)
+    assert how is ChangeEnd.TAKEN_BACK
+    assert "start workbench-1: workbench-1 was not ready" in reason
+    touched = {node for event in steps(result) for node in event.data["nodes"]}
+    assert touched == {"workbench-1"}
+    assert set(releases(result).values()) == {"workbench@previous"}
+
+
+def test_the_way_back_is_taken_where_it_is_asked_for(upgrade: Upgraded) -> None:
+    result = upgrade(then_back=True)
+    assert end(result) == (ChangeEnd.WENT_BACK, "")
+    assert set(releases(result).values()) == {"workbench@previous"}
+    assert "restore" in {event.data["step"] for event in steps(result)}
+
+
+def test_a_node_that_joins_is_opened_behind_its_gate(tmp_path: Path, pair: Topology, rolling: Experiment) -> None:
+    growing = replace(rolling, upgrade=None, scale=(Scale(to=3, at_s=5), Scale(to=2, at_s=20)), name="scale")
+    result = run_once(tmp_path, pair, growing)
+    words = [(event.data["index"], event.data["step"], *event.data["nodes"]) for event in steps(result)]
+    assert words == [
+        (0, "start", "workbench-2"),
+        (0, "gate", "workbench-2"),
+        (0, "open", "workbench-2"),
+        (1, "close", "workbench-2"),
+        (1, "retire", "workbench-2"),
+    ]
