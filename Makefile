@@ -14,6 +14,9 @@ EXPS ?=
 TRIALS ?=
 # RESUME=1 goes on with the last matrix, RESUME=FILE with that one
 RESUME ?=
+FROM ?= previous
+TO ?= current
+STRATEGY ?=
 SEED ?= 1
 BASELINE ?= results/baseline.json
 NIGHTS ?= 10
@@ -24,7 +27,7 @@ MATRIX_OF = $(if $(TOPOS)$(EXPS)$(if $(RESUME),,new),$(or $(TOPOS),all) $(or $(E
 # as root on Debian or Ubuntu, what is missing is installed; else it is said
 PRIVILEGED := $(shell [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo yes)
 
-.PHONY: help setup browser chaos matrix nightly baseline test test-unit test-integration test-e2e test-all compose-tool lint lock docs docs-generated bench clean
+.PHONY: help setup browser chaos matrix preupgrade nightly baseline test test-unit test-integration test-e2e test-all compose-tool lint lock docs docs-generated bench clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -53,6 +56,9 @@ chaos: .venv/.ready  ## run EXP (default the suite of four; a name, all, or a,b)
 matrix: .venv/.ready  ## TOPOS (default all) under EXPS (default suite), TRIALS of each: make matrix TOPOS=a,b EXPS=node-kill TRIALS=3
 	@$(BIN)/harness matrix $(MATRIX_OF) $(if $(TRIALS),--trials $(TRIALS)) \
 	  $(if $(RESUME),--resume $(if $(filter 1,$(RESUME)),latest,$(RESUME))) $(ARGS)
+
+preupgrade: .venv/.ready  ## upgrade TOPO with people at work, go or no-go: make preupgrade TOPO=active-active FROM=previous TO=current
+	@$(BIN)/harness preupgrade $(TOPO) --from $(FROM) --to $(TO) $(if $(STRATEGY),--strategy $(STRATEGY)) $(ARGS)
 
 # The matrix first, whatever it says; words, files or an engine that are not there end it. Ctrl-C ends it after the matrix
 # has cleaned up. The same SEED every night, so that schedules are equal and trials can be compared in pairs. A comparison

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.analysis.availability import session_timeline, user_uptime
+from harness.analysis.changes import step_effects
 from harness.analysis.checks_audit import audit_checks
 from harness.analysis.detections import fault_detections
 from harness.analysis.effects import fault_effects
@@ -70,6 +71,7 @@ def analyse(record: RunRecord) -> Measures:
         detections=fault_detections(facts, said),
         server_events=said,
         server_events_missing=missing_sources(record.logs, balancer, record.history, facts, wall),
+        change_steps=step_effects(facts.changes, sessions, capabilities),
         sessions=sessions,
         session_counts=count_sessions(sessions),
         logged_in_again=sum(row.logged_in_again for row in sessions),

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.analysis.change_facts import ChangeFacts, read_changes
 from harness.analysis.growth import GrowthFacts, read_growth
 from harness.analysis.record import RunRecord
+from harness.core.change import ChangeEnd, Scale, Upgrade
 from harness.core.clock import to_s
 from harness.core.experiment import Fault
 from harness.core.history import Event, EventKind, FaultStep, GrowthStep, History
@@ -54,6 +56,8 @@ class FaultFacts:
     recovery_evidence: str
     problems: tuple[str, ...]
     """`step: message` for each step that reported a failure."""
+    stays: bool = False
+    """Nothing undoes it: a planned change that went well."""
     confirmed_ns: int | None = None
     """When the evidence had been read; None where there was none."""
 
@@ -92,6 +96,8 @@ class Facts:
     aborted_why: str
     readback_rows: int | None
     """Number of values the reader says it found; None where the homes were not read back."""
+    changes: tuple[ChangeFacts, ...] = ()
+    """Planned changes; each is among the faults too, after them."""
     growth: GrowthFacts | None = None
     """None where none was asked for, or the run ended before it."""
 
@@ -111,11 +117,12 @@ class Facts:
 
 def read_facts(record: RunRecord) -> Facts:
     """Read the history of a run, however early it ended."""
-    return facts_of(record.history, record.experiment.faults)
+    return facts_of(record.history, record.experiment.faults, record.experiment.changes)
 
 
-def facts_of(history: History, planned: Sequence[Fault]) -> Facts:
-    """As `read_facts`; `planned` names the faults that were never reached."""
+def facts_of(history: History, planned: Sequence[Fault], changes: Sequence[Upgrade | Scale] = ()) -> Facts:
+    """As `read_facts`; `planned` and `changes` name what was never reached."""
+    changed = read_changes(history, changes)
     steady = _steady(history)
     interruptions = history.of(EventKind.INTERRUPTED)
     aborts = history.of(EventKind.ABORTED)
@@ -125,7 +132,8 @@ def facts_of(history: History, planned: Sequence[Fault]) -> Facts:
         steady_reason=str(steady.data.get("reason") or "") if steady else "the steady state was never looked for",
         gave_up=_gave_up(steady),
         window=_window(history, steady),
-        faults=_faults(history, planned),
+        faults=(*_faults(history, planned), *(_as_fault(change, len(planned)) for change in changed)),
+        changes=changed,
         errors=tuple(_error_text(event) for event in history.of(EventKind.ERROR)),
         interrupted=str(interruptions[0].data.get("by") or "unknown") if interruptions else None,
         aborted_ns=aborts[0].t_ns if aborts else None,
@@ -199,6 +207,30 @@ def _fault(plans: Sequence[Fault], index: int, events: Iterable[Event]) -> Fault
             for data in every
             if not data.get("ok", True)
         ),
+    )
+
+
+def _as_fault(change: ChangeFacts, faults: int) -> FaultFacts:
+    """A change has the life of a fault. What proves it is how it ended; a step that did not come out as it must is what
+    the change is about, and no doubt."""
+    back, last = change.way_back, change.steps[-1] if change.steps else None
+    gone_back = change.ended in (ChangeEnd.WENT_BACK, ChangeEnd.TAKEN_BACK)
+    return FaultFacts(
+        index=faults + change.index,
+        kind=change.kind,
+        target="workbench[*]",
+        targets=change.nodes,
+        inject_before_ns=change.began_ns,
+        inject_after_ns=change.steps[0].ended_ns if change.steps else None,
+        confirmed=change.ended is not None,
+        evidence=" ".join(filter(None, [change.ended.value.replace("_", " ") if change.ended else "", change.reason])),
+        confirmed_ns=last.ended_ns if last and change.ended else None,
+        undo_before_ns=back[0].began_ns if back else None,
+        undo_after_ns=back[-1].ended_ns if back and gone_back else None,
+        recovery_confirmed=gone_back,
+        recovery_evidence=back[-1].evidence if back else "",
+        problems=(),
+        stays=not back,
     )
 
 

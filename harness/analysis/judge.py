@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from harness.analysis.change_facts import ChangeFacts
 from harness.analysis.expectations import conclusion_checks, unmeasured
 from harness.analysis.facts import Facts, FaultFacts
 from harness.analysis.gate import WithoutFault
@@ -13,6 +14,7 @@ from harness.analysis.outages import SAMPLES_AT_LEAST, CapabilityMeasures
 from harness.analysis.record import RunRecord
 from harness.analysis.recoveries import worst as worst_of
 from harness.analysis.sessions import Disturbance
+from harness.core.change import ChangeEnd
 from harness.core.experiment import AbortWhen
 from harness.core.topology import Promise
 from harness.core.verdict import Check, Verdict, decide
@@ -84,6 +86,8 @@ def _fault_doubts(fault: FaultFacts) -> Iterator[str]:
         return
     if not fault.confirmed:
         yield f"{fault.label} has no proof that it was in force{problems}"
+    if fault.stays:
+        return
     if fault.undo_after_ns is None:
         yield f"{fault.label} was not undone{problems}"
     elif not fault.recovery_confirmed:
@@ -206,8 +210,17 @@ def _checks(record: RunRecord, parts: Parts) -> Iterator[Check]:
         )
     if objectives.users_carried_at_least is not None and parts.facts.growth is not None:
         yield from _carried_check(objectives.users_carried_at_least, parts.facts.growth)
+    yield from (_change_check(change) for change in parts.facts.changes if change.ended is not None)
     if record.conclusion is not None:
         yield from conclusion_checks(record.conclusion, parts)
+
+
+def _change_check(change: ChangeFacts) -> Check:
+    """A change that was taken back is no go, however well people fared."""
+    assert change.ended is not None, "asked for changes that ended only"
+    observed = change.ended.value.replace("_", " ") + (f": {change.reason}" if change.reason else "")
+    kept = change.ended in (ChangeEnd.DONE, ChangeEnd.WENT_BACK)
+    return Check(name=change.kind, source="objective", expected=f"done: {change.what}", observed=observed, kept=kept)
 
 
 def _carried_check(at_least: int, growth: GrowthFacts) -> Iterator[Check]:

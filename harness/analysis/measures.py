@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any
 
 from harness.analysis.availability import Timeline, UserUptime
+from harness.analysis.changes import StepEffect
 from harness.analysis.checks_audit import ChecksAudit
 from harness.analysis.detections import FaultDetection
 from harness.analysis.effects import FaultEffect
@@ -78,6 +79,8 @@ DEFINITIONS: Mapping[str, str] = {
     "longest time without a database write": "In the window, between two acknowledgements in a row that the one writer "
     "got, which tries 20 times a second and comes again about once a second while it fails. The edges of the window "
     "count as acknowledgements, so a database that did not come back shows.",
+    "disturbed in a step": "Sessions with a disturbance that began in a step of a planned change, or after it before "
+    "the next one began; each disturbance counts in one step.",
     "aborted": "The experiment's own condition for going too far was met: every fault was undone at once. The seconds "
     "from there to the end of the last outage are given.",
     "users carried": "The largest number of people of whom, at the end of the step in which they came, at least the "
@@ -118,6 +121,8 @@ class Parts:
     """What the servers said that they did and found, by time."""
     server_events_missing: tuple[MissingSource, ...]
     """Whose events are not among them, or not all."""
+    change_steps: tuple[StepEffect, ...]
+    """What each step of the planned changes did to people."""
     sessions: tuple[SessionRow, ...]
     session_counts: tuple[SessionCount, ...]
     logged_in_again: int

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 import typer
 from typer._click.exceptions import ClickException  # typer does not re-export the base of its usage errors
 
-from harness.cli import calibration, catalogue, comparing, handover, nines, platforms, results, running
+from harness.cli import calibration, catalogue, comparing, handover, nines, platforms, results, running, upgrading
 from harness.cli.common import EXIT_ERROR, EXIT_INCONCLUSIVE, EXIT_UNAVAILABLE, EXIT_USAGE
 from harness.errors import EngineUnavailable, HarnessError, RecordOfOtherVersion, UnfinishedRecord, UsageError
 
@@ -23,6 +23,7 @@ __all__ = ["app", "main"]
 COMMANDS: Mapping[str, Callable[..., int]] = {
     "run": running.run,
     "matrix": running.matrix,
+    "preupgrade": upgrading.preupgrade,
     "up": platforms.up,
     "down": platforms.down,
     "list": catalogue.list_,

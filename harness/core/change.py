@@ -8,7 +8,17 @@ from typing import Annotated, ClassVar, Literal
 
 from harness.core.constraints import Bounds, Period, Seconds
 
-__all__ = ["CURRENT", "VARIANT_MARK", "ChangeEnd", "ChangeStep", "Scale", "Upgrade", "is_foreign"]
+__all__ = [
+    "CURRENT",
+    "VARIANT_MARK",
+    "Afterwards",
+    "ChangeEnd",
+    "ChangeStep",
+    "Scale",
+    "Strategy",
+    "Upgrade",
+    "is_foreign",
+]
 
 #: Keys that the model does not know are mistakes.
 _STRICT: dict[str, object] = {"extra": "forbid"}
@@ -16,6 +26,10 @@ _STRICT: dict[str, object] = {"extra": "forbid"}
 CURRENT = "current"
 #: Between the name of an image and the word for another release of it.
 VARIANT_MARK = "@"
+
+
+Strategy = Literal["rolling", "blue_green", "all_at_once"]
+Afterwards = Literal["restore", "keep"]
 
 
 def is_foreign(image: str) -> bool:
@@ -68,7 +82,7 @@ class Upgrade:
     the engine has or can pull (`company/workbench:7`)."""
     to: str
     """The release that it is to get, likewise."""
-    strategy: Literal["rolling", "blue_green", "all_at_once"] = "rolling"
+    strategy: Strategy = "rolling"
     """rolling: one node after the other. blue_green: as many new nodes beside the old ones, then everybody is led to
     them at once, and the old ones stay for the way back until the end. all_at_once: all nodes together."""
     at_s: Seconds = 5.0
@@ -79,7 +93,7 @@ class Upgrade:
     gate_s: Period = 60.0
     """Within this time a new node must be healthy and work for somebody who comes to it, or the change is taken
     back."""
-    database: Literal["restore", "keep"] = "restore"
+    database: Afterwards = "restore"
     """What becomes of a hub's database when its node gets its old release back. restore: it is as before the upgrade,
     and what was written since is lost. keep: it stays as the new release left it; can the old one read it?"""
     then_back: bool = False

@@ -46,6 +46,8 @@ FAULT_PHRASES: Final[Mapping[str, str]] = MappingProxyType(
         "bandwidth": "traffic through {} had hardly any bandwidth",
         "reset": "connections through {} were broken off",
         "slow_close": "connections through {} were closed late",
+        "upgrade": "another release came to {}",
+        "scale": "the number of nodes changed ({})",
     }
 )
 _CALLED: Final[Mapping[str, str]] = MappingProxyType(

@@ -6,12 +6,15 @@ from collections.abc import Iterator
 
 from harness.analysis.effects import Elapsed
 from harness.analysis.measures import Measures
+from harness.core.clock import to_s
 from harness.report import words
 
 __all__ = [
+    "CHANGE_HEADERS",
     "EFFECTS_HEADERS",
     "TOTALS_HEADERS",
     "WINDOWS_HEADERS",
+    "change_rows",
     "effect_rows",
     "first_examples",
     "total_rows",
@@ -21,6 +24,7 @@ __all__ = [
 
 TOTALS_HEADERS = ("capability", "outages", "together", "longest", "mean over places")
 EFFECTS_HEADERS = ("fault", "capability", "effect after", "back after", "after the undoing", "recovered")
+CHANGE_HEADERS = ("at", "step", "took", "disturbed", "restarted", "lost", "longest", "away", "what was seen")
 WINDOWS_HEADERS = ("in any", "user-uptime at least", "worst from")
 
 
@@ -48,6 +52,27 @@ def effect_rows(measures: Measures) -> list[tuple[str, ...]]:
             continue
         times = (one.effect, one.recovery_time, one.recovery_time_after_undo)
         rows.append((fault, one.capability or "any", *map(_elapsed, times), words.recovered(one.recovery)))
+    return rows
+
+
+def change_rows(measures: Measures) -> list[tuple[str, ...]]:
+    """Each step of each planned change, and what people met that began in it."""
+    rows = []
+    for one in measures.change_steps:
+        step = one.step
+        away = ", ".join(f"{name} {words.seconds(seconds)}" for name, seconds in one.away_s)
+        people = (str(number) if number else "" for number in (one.disturbed, one.restarted, one.lost))
+        rows.append(
+            (
+                f"{measures.seconds_from_origin(step.began_ns):+.1f} s",
+                ("back: " if step.back else "") + step.label,
+                words.seconds(to_s(step.ended_ns - step.began_ns)),
+                *people,
+                words.seconds(one.longest_s) if one.disturbed else "",
+                away,
+                step.evidence if step.ok else f"FAILED: {step.evidence}",
+            )
+        )
     return rows
 
 

@@ -38,6 +38,8 @@ def render(measures: Measures, console: Console, report_path: Path | str | None 
         console.print(_outages(measures))
     if any(len(one.outages) > 1 or one.places > 1 for one in measures.capabilities if one.outages):
         console.print(_rows("\noutages together", tables.TOTALS_HEADERS, tables.total_rows(measures)))
+    if rows := tables.change_rows(measures):
+        console.print(_rows("\nthe change, step by step", tables.CHANGE_HEADERS, rows))
     if rows := tables.effect_rows(measures):
         console.print(_rows("\nwhat each fault did, from its injection", tables.EFFECTS_HEADERS, rows))
     _noticed(measures, console)
@@ -93,7 +95,7 @@ def render_suite(
 def verdict_line(measures: Measures) -> Text:
     """The verdict on a run in one line."""
     outcome = measures.verdict.outcome
-    return Text.assemble((outcome.value, STYLES[outcome]), "  ", words.plain_sentence(measures))
+    return Text.assemble((words.outcome_word(measures), STYLES[outcome]), "  ", words.plain_sentence(measures))
 
 
 def suite_line(topology: str, experiments: int, outcome: Outcome) -> Text:

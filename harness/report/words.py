@@ -26,6 +26,7 @@ __all__ = [
     "known_broken",
     "longest",
     "milliseconds",
+    "outcome_word",
     "people_recovered",
     "percent",
     "places",
@@ -263,3 +264,12 @@ def flatten(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
             yield name, " ".join(str(item) for item in value)
         else:
             yield name, str(value)
+
+
+def outcome_word(measures: Measures) -> str:
+    """The verdict; of a planned change what it means for whoever wants to make it."""
+    outcome = measures.verdict.outcome
+    if not measures.facts.changes:
+        return outcome.value
+    go = {Outcome.PASS: "GO", Outcome.FAIL: "NO-GO", Outcome.INCONCLUSIVE: "CAN'T TELL"}
+    return f"{go[outcome]} ({outcome.value})" if outcome in go else outcome.value

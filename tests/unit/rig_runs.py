@@ -116,6 +116,9 @@ class RigDeployment:
     def replace(self, name: str, on_ready: Callable[[ContainerSpec, float], None]) -> None:
         raise NotImplementedError
 
+    def retire(self, name: str) -> None:
+        raise NotImplementedError
+
     def peer(self, name: str) -> _Peer:
         return {
             rig.SERVER: _Peer(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -27,8 +28,9 @@ NODES = ("workbench-0", "workbench-1")
 SPARES = ("workbench-2", "workbench-3")
 
 
-def upgrade(strategy: str, **more: object) -> Upgrade:
-    return Upgrade(from_="previous", to="current", strategy=strategy, **more)  # type: ignore[arg-type] - as a file has it
+def upgrade(strategy: str, **more: Any) -> Upgrade:
+    how: Any = strategy
+    return Upgrade(from_="previous", to="current", strategy=how, **more)
 
 
 @dataclass

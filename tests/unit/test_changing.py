@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ def upgrade(tmp_path: Path, pair: Topology, rolling: Experiment) -> Upgraded:
     return go
 
 
-def steps(result: Result) -> list[Event]:
+def steps(result: Result) -> Sequence[Event]:
     return read_history(result.folder.history).of(EventKind.CHANGE)
 
 

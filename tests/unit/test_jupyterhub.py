@@ -85,13 +85,15 @@ def test_a_node_with_snapshots_has_a_backup_disk_and_shares_it_with_the_standby(
     specs = planned(DR)
     assert list(specs) == ["workbench-0", "workbench-standby", "client"]
     for name in ("workbench-0", "workbench-standby"):
-        assert specs[name].mounts == (Mount(volume="backup", path="/backup"),)
+        assert specs[name].mounts[-1] == Mount(volume="backup", path="/backup")
         assert specs[name].environment["SNAPSHOT_EVERY_S"] == "20"
     alone = planned(replace(DR, workbench=replace(DR.workbench, standby="none")))
     assert list(alone) == ["workbench-0", "client"]
     assert alone["workbench-0"].mounts
     without = planned(replace(DR, workbench=Workbench(nodes=1, mode="single")))["workbench-0"]
-    assert without.mounts == ()
+    own = (Mount(volume="workbench-0-hub", path="/srv/hub"), Mount(volume="workbench-0-homes", path="/homes"))
+    assert without.mounts == own, "its own disk outlives its software"
+    assert specs["workbench-standby"].mounts == (Mount(volume="backup", path="/backup"),), "a machine of its own"
     assert "SNAPSHOT_EVERY_S" not in without.environment
 
 
