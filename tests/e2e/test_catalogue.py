@@ -33,7 +33,8 @@ def test_a_topology_is_as_its_file_says_under_every_experiment(
     expected = {"as promised", "known broken", "not applicable"}
     assert {cell["experiment"]: cell["standing"] for cell in cells if cell["standing"] not in expected} == {}
     assert done.returncode == 0
-    for cell in cells:
-        if cell["folder"]:
-            run = json.loads((tmp_path / cell["folder"] / "run.json").read_text())
-            assert left_of(engine, run["deployment"]) == []
+    folders = [trial["folder"] for cell in cells for trial in cell["trials"] if trial["folder"]]
+    assert folders
+    for folder in folders:
+        run = json.loads((tmp_path / folder / "run.json").read_text())
+        assert left_of(engine, run["deployment"]) == []
