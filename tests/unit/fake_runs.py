@@ -22,9 +22,22 @@ from harness.run.experiment import run_experiment
 from harness.runtime.fake import Behaviour, FakeRuntime
 from harness.spec.loader import load_experiment
 
-__all__ = ["NO_TAKEOVER", "ROOT", "Recorder", "Result", "Run", "Toothless", "experiment", "run_once", "with_other_spec"]
+__all__ = [
+    "NO_TAKEOVER",
+    "ROOT",
+    "SOUND",
+    "Recorder",
+    "Result",
+    "Run",
+    "Toothless",
+    "experiment",
+    "run_once",
+    "with_other_spec",
+]
 
 ROOT = Path(__file__).resolve().parents[2]
+#: The file of active-passive without what is known to be broken, which a test may add.
+SOUND = (ROOT / "topologies/active-passive.yaml").read_text().partition("\nknown_broken:")[0] + "\n"
 NO_TAKEOVER = ROOT / "tests/e2e/topologies/active-passive-no-takeover.yaml"
 
 

@@ -24,11 +24,11 @@ from harness.runtime.base import Progress
 from harness.runtime.fake import Behaviour, FakeDeployment, FakeRuntime
 from harness.spec import Catalog
 from tests.unit.analysis_runs import PROMISE
-from tests.unit.fake_runs import ROOT, Recorder
+from tests.unit.fake_runs import ROOT, SOUND, Recorder
 
 __all__ = ["MatrixBench", "cell_of", "make_catalog", "printed", "result_of", "trial_of"]
 
-RIGHT = (ROOT / "topologies/active-passive.yaml").read_text()
+RIGHT = SOUND
 WRONG = RIGHT.replace("takeover: automatic", "takeover: first-holder")
 KNOWN = "known_broken:\n  node-kill: the standby may never take the lock\n"
 BARE = "description: one node\nworkbench: {nodes: 1, mode: single}\n"

@@ -19,10 +19,11 @@ from harness.run.matrix import Matrix, Words
 from harness.run.matrix_file import MatrixFile
 from harness.runtime.janitor import Remains
 from harness.spec import Catalog
+from tests.unit.fake_runs import SOUND
 from tests.unit.matrix_runs import cell_of, result_of
 
 ROOT = Path(__file__).resolve().parents[2]
-GOOD_TOPOLOGY = (ROOT / "topologies/active-passive.yaml").read_text()
+GOOD_TOPOLOGY = SOUND
 GOOD_EXPERIMENT = (ROOT / "experiments/node-kill.yaml").read_text()
 
 Harness = Callable[..., tuple[int, str, str]]

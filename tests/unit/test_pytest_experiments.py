@@ -11,7 +11,7 @@ import pytest
 
 from harness.errors import RunInterrupted
 from harness.runtime.fake import Behaviour
-from tests.unit.fake_runs import NO_TAKEOVER, ROOT, Toothless
+from tests.unit.fake_runs import NO_TAKEOVER, ROOT, SOUND, Toothless
 from tests.unit.pytest_runs import Inner
 
 pytest_plugins = ["pytester"]
@@ -19,7 +19,7 @@ pytest_plugins = ["pytester"]
 #: The real one, made short.
 NODE_KILL = (ROOT / "experiments/node-kill.yaml").read_text().replace("hold_s: 40", "hold_s: 10")
 NODE_KILL = NODE_KILL.replace("settle_s: 20", "settle_s: 6\nload: {users: 2, ramp_s: 1}")
-ACTIVE_PASSIVE = (ROOT / "topologies/active-passive.yaml").read_text()
+ACTIVE_PASSIVE = SOUND
 
 
 @pytest.fixture
