@@ -6,17 +6,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from harness.core.verdict import Outcome
+from harness.report.templating import page_template
 from harness.report.terminal import STYLES
 
 __all__ = [
@@ -135,16 +134,4 @@ def render_broken(broken: BrokenFolder, console: Console, page: Path | str | Non
 
 def render_broken_html(broken: BrokenFolder) -> str:
     """The page. Texts from outside are escaped."""
-    return _template().render(broken=broken, mark=BROKEN_MARK)
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("harness.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("broken.html.j2")
+    return page_template("broken.html.j2").render(broken=broken, mark=BROKEN_MARK)

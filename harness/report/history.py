@@ -6,16 +6,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from harness.analysis.comparable import Comparable
 from harness.analysis.differences import Reading
 from harness.analysis.trends import PastRun, Series, Trend, Trends
 from harness.core.verdict import Outcome
+from harness.report.templating import page_template
 
 __all__ = ["render_history"]
 
@@ -57,7 +56,7 @@ def render_history(found: Trends) -> str:
     sections = [_section(index, trend) for index, trend in enumerate(found.trends)]
     experiments = sorted({trend.experiment for trend in found.trends})
     topologies = sorted({trend.topology for trend in found.trends})
-    return _template().render(
+    return page_template("history.html.j2").render(
         found=found,
         sections=sections,
         experiments=experiments,
@@ -172,15 +171,3 @@ def _number(value: float, comparable: Comparable) -> str:
     if comparable.unit == "s":
         return f"{value:.2f} s" if value >= 0.1 or value == 0 else f"{value * 1000:.0f} ms"
     return f"{value:g}"
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("harness.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("history.html.j2")

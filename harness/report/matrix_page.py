@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from harness.analysis.matrix_result import MatrixResult
 from harness.analysis.standing import Cell, CellTrial, Standing
@@ -24,6 +21,7 @@ from harness.report.matrix_words import (
     resume_command,
     trial_words,
 )
+from harness.report.templating import page_template
 
 __all__ = ["render_matrix_page"]
 
@@ -75,7 +73,7 @@ def render_matrix_page(result: MatrixResult, name: str) -> str:
     places = [(one, [by_place.get((one, other) if transposed else (other, one)) for other in across]) for one in down]
     views = [(cell, _cell(cell)) for cell in result.cells]
     path = f"results/matrix/{name}.json"
-    return _template().render(
+    return page_template("matrix.html.j2").render(
         name=name,
         result=result,
         headline=headline(result),
@@ -128,15 +126,3 @@ def _trial(trial: CellTrial) -> _TrialView:
 def _tone(standing: Standing) -> str:
     """As a class of the style sheet."""
     return standing.value.lower().replace(" ", "-")
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("harness.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("matrix.html.j2")

@@ -67,8 +67,8 @@ def of_hub(platform: DockerDeployment) -> float:
 
 def log_in_page(platform: DockerDeployment) -> str:
     """With the headers of the answer."""
-    argv = ["curl", "-sS", "--dump-header", "-", "--max-time", "5", "http://127.0.0.1/hub/login"]
-    return say(platform, "load-balancer", *argv)
+    page = "http://127.0.0.1/hub/login"
+    return say(platform, "load-balancer", "curl", "-sS", "--dump-header", "-", "--max-time", "5", page)
 
 
 def of_proxy(platform: DockerDeployment, node: str) -> float:
