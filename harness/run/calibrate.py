@@ -212,7 +212,8 @@ class _Calibrating:
         for trial in trials:
             self._sleep(_APART_S + self._lot.uniform(0, _LOT_S))
             self._make(deployment, trial)
-            self._watcher.snapshot({"users": {}, **deployment.peer(rig.PROBES).call("snapshot")})
+            seen = deployment.peer(rig.PROBES).call("snapshot")
+            self._watcher.snapshot({"users": {}, "t_ns": self._clock.now_ns(), **seen})
         self._sleep(_APART_S)
         after = deployment.peer(rig.SERVER).call("processors")
         ticks = after["all"] - before["all"]

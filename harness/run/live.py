@@ -117,7 +117,7 @@ class LiveWatcher:
         if users != self._users and not self._live:
             self._line("  people: " + _counts(users))
         self._users = users
-        self._looked_ns, self._looked_s = snapshot.get("t_ns", self._looked_ns), self._now_s()
+        self._looked_ns, self._looked_s = snapshot["t_ns"], self._now_s()
         for name, state in sorted(snapshot["capabilities"].items()):
             self._see(name, state)
 
