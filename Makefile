@@ -57,8 +57,8 @@ matrix: .venv/.ready  ## TOPOS (default all) under EXPS (default suite), TRIALS 
 	@$(BIN)/harness matrix $(MATRIX_OF) $(if $(TRIALS),--trials $(TRIALS)) \
 	  $(if $(RESUME),--resume $(if $(filter 1,$(RESUME)),latest,$(RESUME))) $(ARGS)
 
-preupgrade: .venv/.ready  ## upgrade TOPO with people at work, go or no-go: make preupgrade TOPO=active-active FROM=previous TO=current
-	@$(BIN)/harness preupgrade $(TOPO) --from $(FROM) --to $(TO) $(if $(STRATEGY),--strategy $(STRATEGY)) $(ARGS)
+preupgrade: .venv/.ready  ## upgrade TOPO with people at work, go or no-go: make preupgrade TOPO=active-active FROM=previous TO=current; COMPONENT=database
+	@$(BIN)/harness preupgrade $(TOPO) --from $(FROM) --to $(TO) $(if $(COMPONENT),--component $(COMPONENT)) $(if $(STRATEGY),--strategy $(STRATEGY)) $(ARGS)
 
 # The matrix first, whatever it says; words, files or an engine that are not there end it. Ctrl-C ends it after the matrix
 # has cleaned up. The same SEED every night, so that schedules are equal and trials can be compared in pairs. A comparison

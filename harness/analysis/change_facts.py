@@ -42,6 +42,8 @@ class ChangeFacts:
     """`upgrade` or `scale`."""
     what: str
     """In words: `workbench from previous to current, rolling`."""
+    target: str
+    """All members of the role that is changed, as a target: `workbench[*]`."""
     steps: tuple[StepFacts, ...]
     ended: ChangeEnd | None
     """None: the run ended before."""
@@ -76,6 +78,7 @@ def _change(history: History, index: int, planned: Upgrade | Scale) -> ChangeFac
         index=index,
         kind="upgrade" if upgrade else "scale",
         what=_words(planned),
+        target=f"{planned.component if isinstance(planned, Upgrade) else planned.role}[*]",
         steps=tuple(_step(event) for event in history.of(EventKind.CHANGE) if event.data["index"] == index),
         ended=ChangeEnd(ends[0].data["how"]) if ends else None,
         reason=str(ends[0].data["reason"]) if ends else "",
@@ -97,5 +100,6 @@ def _step(event: Event) -> StepFacts:
 
 def _words(change: Upgrade | Scale) -> str:
     if isinstance(change, Upgrade):
-        return f"{change.component} from {change.from_} to {change.to}, {change.strategy.replace('_', '/')}"
+        component, strategy = change.component.replace("_", " "), change.strategy.replace("_", "/")
+        return f"{component} from {change.from_} to {change.to}, {strategy}"
     return f"{change.role} to {change.to}" + ("" if change.drain else ", without draining")

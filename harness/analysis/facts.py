@@ -218,7 +218,7 @@ def _as_fault(change: ChangeFacts, faults: int) -> FaultFacts:
     return FaultFacts(
         index=faults + change.index,
         kind=change.kind,
-        target="workbench[*]",
+        target=change.target,
         targets=change.nodes,
         inject_before_ns=change.began_ns,
         inject_after_ns=change.steps[0].ended_ns if change.steps else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast, get_args
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 import typer
 
 from harness.cli.common import JsonOption, Output, QuietOption, TopologyArgument, catalog, choose, runtime
-from harness.core.change import Afterwards, Strategy
+from harness.core.change import STRATEGIES, Afterwards, Strategy
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,8 +18,14 @@ if TYPE_CHECKING:
 
 __all__ = ["preupgrade"]
 
-#: What is done but for releases and strategy is written there.
-_EXPERIMENT = "rolling-upgrade"
+#: Component -> the experiment in which what is done is written, but for releases and strategy.
+_EXPERIMENTS: Mapping[str, str] = {
+    "workbench": "rolling-upgrade",
+    "database": "db-upgrade",
+    "load_balancer": "lb-upgrade",
+    "storage": "nfs-upgrade",
+}
+_COMPONENTS = tuple(component.replace("_", "-") for component in _EXPERIMENTS)
 _STRATEGIES: tuple[str, ...] = get_args(Strategy)
 
 
@@ -26,9 +33,12 @@ def preupgrade(
     topology: TopologyArgument,
     from_: Annotated[str, typer.Option("--from", help="The release that is there: previous, current, or an image.")],
     to: Annotated[str, typer.Option("--to", help="The release that is to come.")],
+    component: Annotated[str, typer.Option(help=f"What is upgraded: {', '.join(_COMPONENTS)}.")] = "workbench",
     strategy: Annotated[str, typer.Option(help=f"One of {', '.join(_STRATEGIES)}.")] = "rolling",
     drain_s: Annotated[float | None, typer.Option(help="How long people of a node may stay there.")] = None,
-    database: Annotated[str, typer.Option(help="On the way back: restore the hub's database, or keep it.")] = "restore",
+    database: Annotated[
+        str | None, typer.Option(help="On the way back: restore the hub's database (the default), or keep it.")
+    ] = None,
     back: Annotated[bool, typer.Option("--back", help="Take the way back after an upgrade that went well.")] = False,
     users: Annotated[int | None, typer.Option(help="People at work.")] = None,
     seed: Annotated[int | None, typer.Option(help="Repeat what was drawn by lot in another run.")] = None,
@@ -42,7 +52,7 @@ def preupgrade(
     Exits with 0, 1 or 2. A gate that stays shut takes the upgrade back.
     """
     files, output = catalog(), Output(as_json=as_json, quiet=quiet)
-    chosen = choose(files, topology, _EXPERIMENT, users)
+    chosen = choose(files, topology, _experiment(component), users)
     (experiment,) = chosen.experiments
     asked = _asked(experiment, from_=from_, to=to, strategy=strategy, drain_s=drain_s, database=database, back=back)
     from harness.run.upgrading import check_upgrade, upgrade_lines
@@ -79,25 +89,44 @@ def preupgrade(
     return measures.verdict.outcome.exit_code
 
 
+def _experiment(component: str) -> str:
+    """The catalogue's upgrade of a component. Raises `UsageError` for one that is not known."""
+    if component not in _COMPONENTS:
+        raise UsageError(f"--component {component}, expected one of: {', '.join(_COMPONENTS)}")
+    return _EXPERIMENTS[component.replace("-", "_")]
+
+
 def _asked(
-    experiment: Experiment, *, from_: str, to: str, strategy: str, drain_s: float | None, database: str, back: bool
+    experiment: Experiment,
+    *,
+    from_: str,
+    to: str,
+    strategy: str,
+    drain_s: float | None,
+    database: str | None,
+    back: bool,
 ) -> Experiment:
     """The catalogue's upgrade with other releases. Raises `UsageError` for words that it does not know."""
     upgrade = experiment.upgrade
-    assert upgrade is not None, f"{_EXPERIMENT} is one"
-    for option, word, words in (("--strategy", strategy, _STRATEGIES), ("--database", database, get_args(Afterwards))):
-        if word not in words:
-            raise UsageError(f"{option} {word}, expected one of: {', '.join(words)}")
+    assert upgrade is not None, "each of them is one"
+    words = STRATEGIES[upgrade.component]
+    if strategy not in words:
+        raise UsageError(f"--strategy {strategy}, expected one of: {', '.join(words)}")
+    if database not in (None, *get_args(Afterwards)):
+        raise UsageError(f"--database {database}, expected one of: {', '.join(get_args(Afterwards))}")
     if drain_s is not None and drain_s < 0:
         raise UsageError(f"--drain-s {drain_s:g}, expected 0 or more")
+    for option, value in (("--drain-s", drain_s), ("--database", database)):
+        if value is not None and upgrade.component != "workbench":
+            raise UsageError(f"{option} {value} with component {upgrade.component}, expected none: it is about nodes")
     return replace(
         experiment,
         upgrade=replace(
             upgrade,
             from_=from_,
             to=to,
-            strategy=cast(Strategy, strategy),
-            database=cast(Afterwards, database),
+            strategy=strategy,
+            database=upgrade.database if database is None else cast(Afterwards, database),
             drain_s=upgrade.drain_s if drain_s is None else drain_s,
             then_back=back,
         ),

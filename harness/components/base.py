@@ -74,6 +74,11 @@ class Component(Protocol):
     """What a module of this package offers for its product."""
 
     @property
+    def IMAGE(self) -> str:  # noqa: N802 - a constant of the module
+        """The one of them that its members are made from."""
+        ...
+
+    @property
     def IMAGES(self) -> tuple[str, ...]:  # noqa: N802 - a constant of the module
         """The folders in `harness/images`."""
         ...

@@ -16,8 +16,10 @@ __all__ = [
     "STATISTICS_AS_CSV",
     "STATISTICS_PATH",
     "STATISTICS_PORT",
+    "WORKER",
     "Server",
     "config",
+    "reload_with",
     "set_state",
 ]
 
@@ -215,6 +217,20 @@ def set_state(balancer: LoadBalancer, server: str, state: Literal["ready", "drai
     orders = "; ".join(f"set server {backend}/{server} state {state}" for backend in backends)
     return ("sh", "-c", f"echo '{orders}' | socat - {_ADMIN_SOCKET}")
 
+
+def reload_with(path: str, text: str) -> tuple[str, ...]:
+    """The command that, run in the balancer, has it serve by the configuration `text` from now on: a new worker takes
+    the open ports from the old one, which ends with the last of its connections, after `hard-stop-after` at the latest.
+
+    Exits with another code than 0, with nothing changed, where HAProxy finds a mistake in it. Management guide 4,
+    "Stopping and restarting HAProxy": SIGUSR2 to the master, which is the container's first process or is told by it.
+    """
+    script = 'printf %s "$2" >"$1.new" && haproxy -c -q -f "$1.new" && mv "$1.new" "$1" && kill -USR2 1'
+    return ("sh", "-c", script, "sh", path, text)
+
+
+#: Run in the balancer: prints the number of the process that serves, another one after each reload.
+WORKER: Final = ("sh", "-c", f"echo 'show info' | socat - {_ADMIN_SOCKET} | sed -n 's/^Pid: //p'")
 
 #: What a check asks: a path (nothing: does the port accept) and the place of the port in `jupyterhub.PORTS`.
 _CHECKS: Final[Mapping[str, tuple[str, int]]] = {

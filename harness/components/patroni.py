@@ -30,6 +30,7 @@ __all__ = [
     "names",
     "node_files",
     "proxy_config",
+    "switch_over",
     "url",
 ]
 
@@ -60,6 +61,15 @@ PRIMARY_PROBE: Final = (
     "-c",
     f"import urllib.request as r; r.urlopen('http://127.0.0.1:{API_PORT}/primary', timeout=2)",
 )
+
+_SWITCH_OVER: Final = f"""\
+import json, sys, urllib.error, urllib.request as r
+demand = json.dumps({{"leader": sys.argv[1]}}).encode()
+try:
+    r.urlopen(r.Request("http://127.0.0.1:{API_PORT}/switchover", demand), timeout=30)
+except urllib.error.HTTPError as refusal:
+    sys.exit(f"{{refusal.code}}: {{refusal.read().decode()}}")
+"""
 
 # - `on-marked-down shutdown-sessions`: whoever is connected to a server that is primary no longer must come again.
 # - `timeout client`, `timeout server`: a connection that holds a lock is idle for as long as its holder likes.
@@ -127,6 +137,14 @@ def names(topology: Topology) -> tuple[str, ...]:
 def gates(topology: Topology) -> tuple[str, ...]:
     """The containers that the nodes of the platform connect to."""
     return names(topology) if _settings(topology).proxy == "per-node" else (PROXY_NAME,)
+
+
+def switch_over(leader: str) -> tuple[str, ...]:
+    """Run in the primary, which is called `leader`: it hands over to a replica that has everything, and becomes one.
+
+    Exits with another code than 0, and Patroni's reason, where that is refused.
+    """
+    return ("python3", "-I", "-c", _SWITCH_OVER, leader)
 
 
 def node_files(topology: Topology, context: NodeContext) -> dict[str, str]:

@@ -28,10 +28,12 @@ __all__ = [
     "COMPONENTS",
     "MEMBER_PROBES",
     "READBACKS",
+    "VERSIONS",
     "database_readback",
     "entrance",
     "entrances",
     "hub_readbacks",
+    "image",
     "images",
     "member_probe",
     "members",
@@ -40,6 +42,7 @@ __all__ = [
     "platform",
     "readback",
     "serving_nodes",
+    "version",
 ]
 
 #: Product -> the module that makes its containers.
@@ -79,6 +82,16 @@ READBACKS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "postgresql": postgresql.READBACK,
     }
 )
+#: Product -> the command that, run in a member, prints the version of its program in the first line.
+VERSIONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "haproxy": ("haproxy", "-v"),
+        "jupyterhub": ("jupyterhub", "--version"),
+        "nfs-ganesha": ("ganesha.nfsd", "-v"),
+        "patroni": ("postgres", "--version"),
+        "postgresql": ("postgres", "--version"),
+    }
+)
 #: Mode of the nodes -> how many of so many serve people at the same time.
 _SERVING: Final[Mapping[str, Callable[[int], int]]] = MappingProxyType(
     {
@@ -111,6 +124,16 @@ def images(topology: Topology) -> tuple[str, ...]:
     """The images that `plan` needs, each once."""
     parts = [image for part in (*_components(topology).values(), client) for image in part.IMAGES]
     return tuple(dict.fromkeys([*(toxiproxy.IMAGE for _ in topology.links), *parts]))
+
+
+def image(topology: Topology, role: Role) -> str:
+    """The image that a role's members are made from."""
+    return _components(topology)[role].IMAGE
+
+
+def version(topology: Topology, role: Role) -> tuple[str, ...]:
+    """The command that, run in a role's member, prints the version of its program in the first line."""
+    return VERSIONS[_product(topology, role)]
 
 
 def members(topology: Topology, role: Role) -> tuple[str, ...]:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Annotated, ClassVar, Literal
 
 from harness.core.constraints import Bounds, Period, Seconds
 
 __all__ = [
     "CURRENT",
+    "STRATEGIES",
     "VARIANT_MARK",
     "Afterwards",
     "ChangeEnd",
     "ChangeStep",
+    "Component",
     "Scale",
     "Strategy",
     "Upgrade",
@@ -28,8 +32,19 @@ CURRENT = "current"
 VARIANT_MARK = "@"
 
 
-Strategy = Literal["rolling", "blue_green", "all_at_once"]
+Component = Literal["workbench", "database", "load_balancer", "storage"]
+Strategy = Literal["rolling", "blue_green", "all_at_once", "reload"]
 Afterwards = Literal["restore", "keep"]
+
+#: How each component can be upgraded.
+STRATEGIES: Mapping[str, tuple[Strategy, ...]] = MappingProxyType(
+    {
+        "workbench": ("rolling", "blue_green", "all_at_once"),
+        "database": ("rolling",),
+        "load_balancer": ("rolling", "reload"),
+        "storage": ("rolling",),
+    }
+)
 
 
 def is_foreign(image: str) -> bool:
@@ -50,6 +65,8 @@ class ChangeStep(StrEnum):
     OPEN = "open"  # the balancers send people there
     RESTORE = "restore"  # the hub's database is as it was backed up
     RETIRE = "retire"  # a node is shut down and goes
+    SWITCH_OVER = "switch_over"  # the primary database hands over to a replica
+    RELOAD = "reload"  # a balancer reads its configuration anew
 
 
 class ChangeEnd(StrEnum):
@@ -63,10 +80,10 @@ class ChangeEnd(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Upgrade:
-    """The nodes get another release of their software while people work on them.
+    """A component gets another release of its software while people work on the platform.
 
-    It has the life of a fault: looked at first, carried out, proved by a gate at each node, and taken back where that
-    does not hold.
+    It has the life of a fault: looked at first, carried out, proved by a gate at each container, and taken back where
+    that does not hold.
     """
 
     __pydantic_config__: ClassVar[dict[str, object]] = {
@@ -75,16 +92,20 @@ class Upgrade:
         "alias_generator": lambda name: name.rstrip("_"),
     }
 
-    component: Literal["workbench"] = "workbench"
-    """What is upgraded: JupyterHub and its servers on every node, with the hubs' databases."""
+    component: Component = "workbench"
+    """What is upgraded. workbench: JupyterHub and its servers on every node, with the hubs' databases. database:
+    PostgreSQL; of a cluster the replicas first, then the primary, which hands over before. load_balancer, storage: of a
+    pair first the one that does not hold the address."""
     from_: str
     """The release that the platform starts with: current, another one of `harness/images` (previous), or an image that
     the engine has or can pull (`company/workbench:7`)."""
     to: str
-    """The release that it is to get, likewise."""
+    """The release that it is to get, likewise. With `reload`: a knob of the balancer and its value, `check_fall=5`."""
     strategy: Strategy = "rolling"
-    """rolling: one node after the other. blue_green: as many new nodes beside the old ones, then everybody is led to
-    them at once, and the old ones stay for the way back until the end. all_at_once: all nodes together."""
+    """rolling: one after the other. Of a component `workbench` also blue_green: as many new nodes beside the old ones,
+    then everybody is led to them at once, and the old ones stay for the way back until the end; and all_at_once: all
+    nodes together. Of a component `load_balancer` also reload: each balancer reads a changed configuration, without a
+    restart."""
     at_s: Seconds = 5.0
     """Seconds after the steady state was reached."""
     drain_s: Seconds = 20.0
@@ -92,7 +113,7 @@ class Upgrade:
     off."""
     gate_s: Period = 60.0
     """Within this time a new node must be healthy and work for somebody who comes to it, or the change is taken
-    back."""
+    back. Of another component: whoever comes to the platform must be able to work."""
     database: Afterwards = "restore"
     """What becomes of a hub's database when its node gets its old release back. restore: it is as before the upgrade,
     and what was written since is lost. keep: it stays as the new release left it; can the old one read it?"""

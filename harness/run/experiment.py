@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.analysis import Measures
-from harness.core.change import CURRENT
 from harness.core.clock import Clock, MonotonicClock
 from harness.core.experiment import Experiment
 from harness.core.topology import Topology
@@ -23,7 +22,7 @@ from harness.run.artifacts import RunFolder
 from harness.run.calibrations import last_calibration
 from harness.run.interrupts import Interrupts
 from harness.run.orchestrator import Orchestrator, new_run_id
-from harness.run.plan import check_memory, clock_roles, needed_images, platform_for, release_image
+from harness.run.plan import check_memory, clock_roles, first_release, needed_images, platform_for
 from harness.run.schedule import fingerprint, schedule
 from harness.run.stage import Stage
 from harness.run.suite import SuiteEntry
@@ -105,7 +104,7 @@ def run_suite(
                     run_id,
                     clock_roles=clock_roles(experiment),
                     images=needed_images(topology, experiment),
-                    release=release_image(experiment.upgrade.from_ if experiment.upgrade else CURRENT),
+                    release=first_release(topology, experiment),
                 )
             try:
                 entry = run_on(

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.components import jupyterhub
-from harness.components.registry import images, serving_nodes
+from harness.components.registry import image, images, serving_nodes
 from harness.core.change import CURRENT, VARIANT_MARK, is_foreign
 from harness.core.experiment import Experiment
 from harness.core.names import AGENT_ROLE
@@ -24,6 +23,7 @@ __all__ = [
     "Act",
     "check_memory",
     "clock_roles",
+    "first_release",
     "lasts_s",
     "needed_images",
     "platform_for",
@@ -88,17 +88,29 @@ def platform_for(topology: Topology, experiment: Experiment) -> Topology:
     return topology.with_spares(max((scale.to - nodes for scale in experiment.scale), default=0))
 
 
-def release_image(release: str) -> str:
-    """The image of a release of the nodes' software: one of this project's, or anybody's."""
-    if release == CURRENT or is_foreign(release):
-        return jupyterhub.IMAGE if release == CURRENT else release
-    return f"{jupyterhub.IMAGE}{VARIANT_MARK}{release}"
+def release_image(topology: Topology, role: Role, release: str) -> str:
+    """The image of a release of the software of a role's members: one of this project's, or anybody's."""
+    if is_foreign(release):
+        return release
+    own = image(topology, role)
+    return own if release == CURRENT else f"{own}{VARIANT_MARK}{release}"
+
+
+def first_release(topology: Topology, experiment: Experiment) -> tuple[Role, str] | None:
+    """What starts from another image than usual: the role whose software is upgraded, and its release before that."""
+    upgrade = experiment.upgrade
+    if upgrade is None:
+        return None
+    role = Role(upgrade.component)
+    return role, release_image(topology, role, upgrade.from_)
 
 
 def needed_images(topology: Topology, experiment: Experiment | None = None) -> list[str]:
     """Names of the images a run needs."""
-    upgrade = experiment.upgrade if experiment else None
-    releases = [release_image(release) for release in (upgrade.from_, upgrade.to)] if upgrade else []
+    releases: list[str] = []
+    if experiment and (upgrade := experiment.upgrade):
+        names = [upgrade.from_] if upgrade.strategy == "reload" else [upgrade.from_, upgrade.to]
+        releases = [release_image(topology, Role(upgrade.component), name) for name in names]
     return list(dict.fromkeys([AGENT_ROLE, *images(topology), *releases]))
 
 

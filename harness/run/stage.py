@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from harness.components import jupyterhub
+from harness.components import jupyterhub, patroni
 from harness.components.base import generate_secrets
-from harness.components.registry import plan, serving_nodes
+from harness.components.registry import image, plan, serving_nodes
 from harness.core.entrances import ENTRANCES_VARIABLE
 from harness.core.specs import ContainerSpec, NodeContext
 from harness.core.topology import Topology
@@ -32,11 +32,12 @@ class Stage:
         *,
         clock_roles: frozenset[Role] = frozenset(),
         images: Sequence[str] = (),
-        release: str = jupyterhub.IMAGE,
+        release: tuple[Role, str] | None = None,
     ) -> None:
-        """`images` are needed beside the platform's own, `release` is the image that its nodes start with."""
+        """`images` are needed beside the platform's own; `release` is the image that the members of a role start with,
+        where it is another one than usual."""
         self.topology = topology
-        self.release = release
+        self._released, self.release = release or (Role.WORKBENCH, jupyterhub.IMAGE)
         self.clock_roles = clock_roles
         """Whose wall clock can be set; it needs a library that nobody has for nothing."""
         self.run_id = run_id
@@ -47,6 +48,7 @@ class Stage:
         self._runtime = runtime
         self._deployment: Deployment | None = None
         self._password = ""
+        self._context: NodeContext | None = None
         self._images = images
         self._spares: dict[str, ContainerSpec] = {}
         self._experiments = 0
@@ -93,7 +95,9 @@ class Stage:
             return
         secrets = generate_secrets()
         self._password = secrets["USER_PASSWORD"]
-        context = NodeContext(run_id=self.run_id, subnet_prefix=deployment.subnet_prefix, secrets=secrets)
+        self._context = context = NodeContext(
+            run_id=self.run_id, subnet_prefix=deployment.subnet_prefix, secrets=secrets
+        )
         self.specs = [self._of_release(spec) for spec in plan(self.topology, context, clock_roles=self.clock_roles)]
         self._spares = {spec.name: self._of_release(spec) for spec in jupyterhub.spares(self.topology, context)}
         deployment.start(self.specs, on_ready)
@@ -107,8 +111,16 @@ class Stage:
         """The names of the nodes that may join."""
         return tuple(self._spares)
 
+    def planned(self, topology: Topology, name: str) -> ContainerSpec:
+        """How a container would be started if the platform were this topology: its configuration after a change."""
+        assert self._context is not None, "the stage was started"
+        specs = plan(topology, self._context, clock_roles=self.clock_roles)
+        return next(spec for spec in specs if spec.name == name)
+
     def _of_release(self, spec: ContainerSpec) -> ContainerSpec:
-        return replace(spec, image=self.release) if spec.image == jupyterhub.IMAGE else spec
+        # the balancer in front of a database is made from the same image, and is no member of the role
+        released = spec.image == image(self.topology, self._released) and spec.role != patroni.PROXY_ROLE
+        return replace(spec, image=self.release) if released else spec
 
     def start_load(self, **load: Any) -> None:
         """Let the people come."""

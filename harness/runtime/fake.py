@@ -127,9 +127,8 @@ class FakeDeployment:
     def execute(self, name: str, argv: Sequence[str], *, timeout_s: float = 30.0) -> ExecResult:  # noqa: ARG002 - the protocol's
         if not self.platform.runs(name):
             raise DeploymentError(f"{name}: {' '.join(argv)} could not be run: the container is not running")
-        if name.startswith("load-balancer") or any("_before" in word for word in argv):
-            self.orders.append((name, " ".join(argv)))
-            return ExecResult(0, "")
+        if (said := self._of_changes(name, argv)) is not None:
+            return said
         of_hubs = any("api_tokens" in word for word in argv)
         if name.startswith("workbench") and of_hubs:
             return ExecResult(0, _lines(self.platform.in_hubs_database(name)))
@@ -141,6 +140,23 @@ class FakeDeployment:
         if database.primary_at(self.platform.clock.now_ns()) != name:
             return ExecResult(1, "not the primary")
         return ExecResult(0, _lines(self.platform.in_hubs_database(argv[-1]) if of_hubs else database.written))
+
+    def _of_changes(self, name: str, argv: Sequence[str]) -> ExecResult | None:
+        """What a container answers to the commands of planned changes; None where it is another command."""
+        text = " ".join(argv)
+        if argv[-1] in ("-v", "--version"):
+            return ExecResult(0, f"version 1.0+{self._specs[name].image.replace('@', '-')}")
+        if "show info" in text:  # a balancer's process, a new one after each order to reload
+            return ExecResult(0, str(sum(where == name and "-USR2" in order for where, order in self.orders)))
+        if "/switchover" in text:
+            self.platform.database.switch_over(self.platform.clock.now_ns())
+            return ExecResult(0, "")
+        if "/32" in text:  # who of a pair holds the address
+            return ExecResult(0 if self.platform.holder(name) == name else 1, "")
+        if name.startswith("load-balancer") or "_before" in text:
+            self.orders.append((name, text))
+            return ExecResult(0, "")
+        return None
 
     def _homes_of(self, name: str) -> list[tuple[str, int]]:
         """What is in the homes that a container keeps: a node those on its own disk, a server all."""

@@ -48,8 +48,9 @@ class FakeClient:
                 self._behaviour.on_sleep(now_ns)
             return self._snapshot(now_ns)
         if op == "visit":
-            release = self._platform.releases[args["node"]]
-            unusable = release in self._behaviour.unusable_images
+            releases = self._platform.releases
+            met = [releases[args["node"]]] if args["node"] else releases.values()
+            unusable = any(release in self._behaviour.unusable_images for release in met)
             self._visited = {"over": True, "why_not": "log_in: NotLoggedIn" if unusable else ""}
             return {}
         if op == "visited":

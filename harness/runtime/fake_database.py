@@ -15,13 +15,16 @@ _HUB_PERIOD_NS = to_ns(1.0)
 
 
 class FakeDatabase:
-    """Its servers share their data, and the first that serves takes the writes."""
+    """Its servers share their data, and one that serves takes the writes: the one that was handed over to at last, or
+    the first."""
 
     def __init__(self) -> None:
         self.written: list[tuple[str, int]] = []
         """Writer and number of everything that is in it."""
         self._servers: dict[str, list[tuple[int, bool]]] = {}
         """When each began and ceased to serve."""
+        self._heirs: list[tuple[int, str]] = []
+        """When whom was handed over to."""
 
     def add(self, name: str) -> None:
         """A server, which does not serve yet."""
@@ -42,11 +45,19 @@ class FakeDatabase:
 
     def primary_at(self, t_ns: int) -> str:
         """The server that takes writes at that moment, or nothing."""
-        for name, changes in self._servers.items():
+        heirs = [name for since_ns, name in self._heirs if since_ns <= t_ns][-1:]
+        for name in (*heirs, *self._servers):
+            changes = self._servers[name]
             states = [serves for since_ns, serves in changes if since_ns <= t_ns]
             if states and states[-1]:
                 return name
         return ""
+
+    def switch_over(self, t_ns: int) -> None:
+        """The one that takes writes hands over to another one that serves."""
+        leader = self.primary_at(t_ns)
+        serving = [name for name, changes in self._servers.items() if changes and changes[-1][1] and name != leader]
+        self._heirs.append((t_ns, serving[0]))
 
     def write(
         self, writer: str, start_ns: int, end_ns: int, *, latency_ns: int, lose: int, lose_from_ns: int | None

@@ -103,6 +103,11 @@ class FakePlatform:
         """Whether a command can be run in it."""
         return name in self._names and not self.host.paper.is_wrong("down", name)
 
+    def holder(self, name: str) -> str:
+        """Who of the pair that a machine belongs to holds the address: the first that runs."""
+        pair = name.rpartition("-")[0]
+        return next((one for one in self._names if one.rpartition("-")[0] == pair and self.runs(one)), "")
+
     def _changed(self, name: str) -> None:
         if name not in self._names:
             return

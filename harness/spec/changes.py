@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.core.change import Scale, Upgrade
+from harness.core.change import CURRENT, STRATEGIES, Scale, Upgrade
 from harness.core.experiment import Experiment
 from harness.core.topology import Topology
 from harness.core.words import Role
+from harness.errors import SpecError
 from harness.spec.document import Document, as_list, get
-from harness.spec.schema import found
+from harness.spec.reloading import with_knob
+from harness.spec.schema import found, listed
 
 __all__ = ["check_changes", "why_no_change"]
 
@@ -25,6 +27,7 @@ def check_changes(document: Document) -> None:
         document.add(
             ("upgrade", "to"), f"upgrade.to is {found(last)} like upgrade.from, expected another one: nothing changes"
         )
+    _check_component(document)
     for key, there in (("upgrade", upgrade is not None), ("scale", bool(scales))):
         others = [other for other in ("faults", "growth", "upgrade", "scale") if get(document.data, other)]
         if there and (beside := [other for other in others if other not in (key, "growth" if key == "scale" else "")]):
@@ -33,6 +36,26 @@ def check_changes(document: Document) -> None:
                 f"{key} together with {' and '.join(beside)}, expected one of them: nobody could tell which of both "
                 "did what to people",
             )
+
+
+def _check_component(document: Document) -> None:
+    """What is said of a component must be something that it can do."""
+    upgrade = get(document.data, "upgrade")
+    component, strategy = get(upgrade, "component", Upgrade.component), get(upgrade, "strategy", Upgrade.strategy)
+    can = STRATEGIES.get(component) if isinstance(component, str) else None
+    if can is None:
+        return  # said where the model was checked
+    if isinstance(strategy, str) and strategy not in can:
+        document.add(("upgrade", "strategy"), f"upgrade.strategy is {found(strategy)}, expected {_ways(component)}")
+    for key in ("drain_s", "database"):
+        if component != "workbench" and get(upgrade, key) is not None:
+            document.add(
+                ("upgrade", key), f"upgrade.{key} with component {component}, expected none: it is about nodes"
+            )
+
+
+def _ways(component: str) -> str:
+    return f"{listed(STRATEGIES[component])} for component {component}"
 
 
 def why_no_change(topology: Topology, experiment: Experiment) -> str:
@@ -49,6 +72,11 @@ def _problems(topology: Topology, change: Upgrade | Scale) -> Iterator[str]:
         if workbench.mode not in {"active-active", "active-passive"}:
             yield f"scale: with workbench.mode {workbench.mode} the number of nodes is fixed"
         return
+    if change.component != "workbench":
+        yield from _component_problems(topology, change)
+        return
+    if change.strategy not in STRATEGIES["workbench"]:
+        yield f"upgrade.strategy is {change.strategy}, expected {_ways('workbench')}"
     if change.strategy != "blue_green":
         return
     if topology.load_balancer is None:
@@ -60,3 +88,17 @@ def _problems(topology: Topology, change: Upgrade | Scale) -> Iterator[str]:
         )
     if workbench.nodes * 2 > _NODES_AT_MOST:
         yield f"upgrade.strategy blue_green needs {workbench.nodes * 2} nodes, there is room for {_NODES_AT_MOST}"
+
+
+def _component_problems(topology: Topology, change: Upgrade) -> Iterator[str]:
+    if Role(change.component) not in topology.roles():
+        yield f"upgrade.component is {change.component}: {topology.name} has none"
+    elif change.strategy not in STRATEGIES[change.component]:
+        yield f"upgrade.strategy is {change.strategy}, expected {_ways(change.component)}"
+    elif change.strategy == "reload":
+        if change.from_ != CURRENT:
+            yield f"upgrade.from is {change.from_} with strategy reload, expected {CURRENT}: the program stays the same"
+        try:
+            with_knob(topology, change.to)
+        except SpecError as error:
+            yield error.message

@@ -12,6 +12,7 @@ from harness.core.change import ChangeEnd, Scale, Upgrade
 from harness.core.clock import Clock, to_ns
 from harness.core.history import EventKind, HistoryWriter
 from harness.errors import ChangeFailed
+from harness.run.changes.members import Members
 from harness.run.changes.nodes import Nodes
 from harness.run.changes.steps import Step, scale_steps, upgrade_steps, way_back
 from harness.run.watcher import Watcher
@@ -38,6 +39,7 @@ class Changing:
         """`watch_until` watches people until a moment; it raises where the experiment is to be given up."""
         self._changes = experiment.changes
         self._nodes = nodes
+        self._members = Members(nodes.hands)
         self._history = history
         self._clock = clock
         self._watcher = watcher
@@ -64,10 +66,8 @@ class Changing:
         self._end(how, why)
 
     def _upgrade(self, change: Upgrade) -> tuple[ChangeEnd, str]:
-        nodes = self._nodes
-        steps = upgrade_steps(nodes.topology, change, nodes.there, nodes.free, active=nodes.holder())
         try:
-            self._take(steps, change)
+            self._take(self._way(change), change)
         except ChangeFailed as failed:
             return self._take_back(change, failed.message, drained=False)
         if not change.then_back:
@@ -75,6 +75,18 @@ class Changing:
         self._watcher.note("upgraded; now the way back")
         how, reason = self._take_back(change, "", drained=True)
         return (ChangeEnd.WENT_BACK if how is ChangeEnd.TAKEN_BACK else how), reason
+
+    def _way(self, change: Upgrade) -> list[Step]:
+        nodes = self._nodes
+        if change.component != "workbench":
+            return self._members.way(change)
+        return upgrade_steps(nodes.topology, change, nodes.there, nodes.free, active=nodes.holder())
+
+    def _way_back(self, change: Upgrade, *, drained: bool) -> list[Step]:
+        begun = list(self._begun)
+        if change.component != "workbench":
+            return self._members.way_back(change, begun)
+        return way_back(self._nodes.topology, change, begun, drained=drained)
 
     def _scale(self, change: Scale) -> tuple[ChangeEnd, str]:
         nodes = self._nodes
@@ -89,9 +101,8 @@ class Changing:
     def _take_back(self, change: Upgrade, why: str, *, drained: bool) -> tuple[ChangeEnd, str]:
         if why:
             self._watcher.note(f"{why}: taking the upgrade back")
-        steps = way_back(self._nodes.topology, change, list(self._begun), drained=drained)
         try:
-            self._take(steps, change, back=True)
+            self._take(self._way_back(change, drained=drained), change, back=True)
         except ChangeFailed as failed:
             return ChangeEnd.STUCK, "; ".join(part for part in (why, f"on the way back: {failed.message}") if part)
         return ChangeEnd.TAKEN_BACK, why
@@ -103,7 +114,7 @@ class Changing:
             began_ns = self._clock.now_ns()
             problem = ""
             try:
-                evidence = self._nodes.take(step, change, back=back)
+                evidence = self._do(step, change, back=back)
             except ChangeFailed as failed:
                 evidence = problem = failed.message
             text = f"{step.what.value.replace('_', ' ')} {', '.join(step.nodes)}"
@@ -123,6 +134,11 @@ class Changing:
             self._watcher.note(f"{text}: {evidence}" if evidence else text)
             if problem:
                 raise ChangeFailed(f"{text}: {problem}")
+
+    def _do(self, step: Step, change: Upgrade | Scale, *, back: bool) -> str:
+        if isinstance(change, Upgrade) and change.component != "workbench":
+            return self._members.take(step, change)
+        return self._nodes.take(step, change, back=back)
 
     def _end(self, how: ChangeEnd, reason: str) -> None:
         self._history.append(EventKind.CHANGED, {"index": self._now, "how": how.value, "reason": reason})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 from harness.components import databases, haproxy, haproxy_config, jupyterhub, postgresql
 from harness.components.registry import members
@@ -14,7 +14,8 @@ from harness.core.clock import Clock, to_ns, to_s
 from harness.core.specs import ContainerSpec
 from harness.core.topology import Topology
 from harness.core.words import Role
-from harness.errors import ChangeFailed, DeploymentError, RunError
+from harness.errors import ChangeFailed, RunError
+from harness.run.changes.hands import Hands
 from harness.run.changes.steps import Step
 from harness.run.interrupts import Interrupts
 from harness.run.plan import release_image
@@ -24,10 +25,8 @@ from harness.runtime.base import Deployment
 
 __all__ = ["Nodes"]
 
-#: Between two looks at who is still there, or whether a visit is over.
+#: Between two looks at who is still there.
 _LOOK_S = 0.5
-#: A hub's database has some hundred rows.
-_COPY_LIMIT_S = 60.0
 
 
 class Nodes:
@@ -45,20 +44,16 @@ class Nodes:
     ) -> None:
         """`sessions` says how many people work on which node, as of the last look; `keep_log` gets the log of a
         container that is about to go."""
+        self.hands = Hands(stage, clock, interrupts=interrupts, watch_until=watch_until, keep_log=keep_log)
         self._stage = stage
         self._clock = clock
-        self._interrupts = interrupts
         self._watch_until = watch_until
         self._sessions = sessions
-        self._keep_log = keep_log
         self._there: list[str] | None = None
-        self._lives: dict[str, int] = {}
 
     @property
     def _deployment(self) -> Deployment:
-        deployment = self._stage.deployment
-        assert deployment is not None, "there are people at work"
-        return deployment
+        return self.hands.deployment
 
     @property
     def topology(self) -> Topology:
@@ -114,7 +109,7 @@ class Nodes:
         assert balancer is not None, "without a balancer there is no such step"
         for name in haproxy.names(self.topology):
             for node in nodes:
-                said = self._execute(name, haproxy_config.set_state(balancer, node, state))
+                said = self.hands.execute(name, haproxy_config.set_state(balancer, node, state))
                 if said:
                     raise ChangeFailed(f"{name} objects: {said}")
         return f"{' and '.join(haproxy.names(self.topology))} say {state}"
@@ -131,16 +126,10 @@ class Nodes:
     # -- the nodes -------------------------------------------------------------------------------------------------
 
     def _start(self, step: Step, change: Upgrade | Scale, *, back: bool) -> str:
-        image = release_image(step.release) if step.release else self._stage.release
+        image = release_image(self.topology, Role.WORKBENCH, step.release) if step.release else self._stage.release
         specs = [self._spec(name, image, change, upgrade=bool(step.release), back=back) for name in step.nodes]
-        seconds: dict[str, float] = {}
         self._there = list(dict.fromkeys([*self.there, *step.nodes]))
-        try:
-            with self._interrupts.allowed():
-                self._deployment.start(specs, lambda spec, ready_s: seconds.__setitem__(spec.name, ready_s))
-        except DeploymentError as error:
-            raise ChangeFailed(error.message) from error
-        return "healthy after " + ", ".join(f"{seconds[name]:.1f} s" for name in step.nodes)
+        return self.hands.start(specs)
 
     def _spec(self, name: str, image: str, change: Upgrade | Scale, *, upgrade: bool, back: bool) -> ContainerSpec:
         spec = self._stage.node(name)
@@ -155,30 +144,17 @@ class Nodes:
 
     def _retire(self, nodes: tuple[str, ...]) -> str:
         for name in nodes:
-            self._lives[name] = self._lives.get(name, 0) + 1
-            self._keep_log(f"{name}-{self._lives[name]}", name)
-            self._deployment.retire(name)
+            self.hands.retire(name)
         self._there = [name for name in self.there if name not in nodes]
         return ""
 
     def _gate(self, node: str, limit_s: float) -> str:
         """Healthy it is; now somebody comes, past the balancer, and tries everything, as often as time allows."""
-        began_ns = self._clock.now_ns()
         if self.topology.workbench.mode == "active-passive" and self._first_holder(limit_s) != node:
             return "it stands by: nobody can try it before it serves"
         spec = self._stage.node(node)
         url = f"http://{self._deployment.subnet_prefix}.{spec.host_number}:{jupyterhub.PROXY_PORT}"
-        while True:
-            self._stage.client.call("visit", url=url, node=node)
-            visit: Mapping[str, Any] = {"over": False}
-            while not visit["over"]:
-                self._watch_until(self._clock.now_ns() + to_ns(_LOOK_S))
-                visit = self._stage.client.call("visited")
-            seconds = to_s(self._clock.now_ns() - began_ns)
-            if not visit["why_not"]:
-                return f"somebody could log in, start a session, run a cell and save after {seconds:.1f} s"
-            if seconds >= limit_s:
-                raise ChangeFailed(f"nobody could work on {node} within {limit_s:g} s: {visit['why_not']}")
+        return self.hands.visit(url, node, limit_s=limit_s, where=f"on {node}")
 
     def _first_holder(self, limit_s: float) -> str:
         """Who holds the lease as soon as somebody does. Raises `ChangeFailed` if nobody takes it in time."""
@@ -199,18 +175,9 @@ class Nodes:
         names = list(dict.fromkeys(self._database(node) for node in nodes))
         if not all(names):  # each has a file, which the node itself puts back as it starts
             for node in () if restore else nodes:
-                self._execute(node, databases.BACK_UP_FILE)
+                self.hands.execute(node, databases.BACK_UP_FILE)
             return "the hub's file"
         primary = said_to_be(self._deployment, self.topology, Role.DATABASE, "primary")[0]
         for name in names:
-            self._execute(primary, postgresql.put_back(name) if restore else postgresql.back_up(name))
+            self.hands.execute(primary, postgresql.put_back(name) if restore else postgresql.back_up(name))
         return f"database {', '.join(names)} in {primary}"
-
-    def _execute(self, container: str, argv: tuple[str, ...]) -> str:
-        try:
-            result = self._deployment.execute(container, argv, timeout_s=_COPY_LIMIT_S)
-        except DeploymentError as error:
-            raise ChangeFailed(error.message) from error
-        if result.exit_code != 0:
-            raise ChangeFailed(f"{container}: exit code {result.exit_code}: {result.output.strip()[-300:]}")
-        return result.output.strip()
