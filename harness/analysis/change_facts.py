@@ -39,7 +39,7 @@ class ChangeFacts:
 
     index: int
     kind: str
-    """`upgrade` or `scale`."""
+    """`upgrade`, `reload` or `scale`."""
     what: str
     """In words: `workbench from previous to current, rolling`."""
     target: str
@@ -73,10 +73,9 @@ def read_changes(history: History, planned: Sequence[Upgrade | Scale]) -> tuple[
 
 def _change(history: History, index: int, planned: Upgrade | Scale) -> ChangeFacts:
     ends = [event for event in history.of(EventKind.CHANGED) if event.data["index"] == index]
-    upgrade = isinstance(planned, Upgrade)
     return ChangeFacts(
         index=index,
-        kind="upgrade" if upgrade else "scale",
+        kind=_kind(planned),
         what=_words(planned),
         target=f"{planned.component if isinstance(planned, Upgrade) else planned.role}[*]",
         steps=tuple(_step(event) for event in history.of(EventKind.CHANGE) if event.data["index"] == index),
@@ -96,6 +95,12 @@ def _step(event: Event) -> StepFacts:
         ok=bool(data["ok"]),
         evidence=str(data["evidence"]),
     )
+
+
+def _kind(change: Upgrade | Scale) -> str:
+    if isinstance(change, Scale):
+        return "scale"
+    return "reload" if change.strategy == "reload" else "upgrade"
 
 
 def _words(change: Upgrade | Scale) -> str:

@@ -47,6 +47,7 @@ FAULT_PHRASES: Final[Mapping[str, str]] = MappingProxyType(
         "reset": "connections through {} were broken off",
         "slow_close": "connections through {} were closed late",
         "upgrade": "another release came to {}",
+        "reload": "another configuration came to {}",
         "scale": "the number of nodes changed ({})",
     }
 )

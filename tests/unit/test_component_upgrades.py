@@ -19,6 +19,7 @@ from harness.core.products import LoadBalancer
 from harness.core.specs import NodeContext
 from harness.core.verdict import Outcome
 from harness.errors import SpecError
+from harness.report.sentence import plain_sentence
 from harness.run.changes.member_steps import member_steps, members_back
 from harness.runtime.fake import Behaviour
 from harness.runtime.images import context_files, variants
@@ -146,6 +147,16 @@ def test_a_reload_exchanges_nothing_but_the_configuration(upgrade: Upgraded) -> 
     (order,) = [order for _, order in result.runtime.deployments[0].orders if "-USR2" in order]
     assert "fall 5" in order
     assert result.runtime.deployments[0].platform.releases["load-balancer"] == "load_balancer"
+    assert plain_sentence(result.measures).startswith("Another configuration came to the load-balancer: nobody")
+
+
+def test_the_way_back_of_a_reload_is_the_configuration_before(upgrade: Upgraded) -> None:
+    result = upgrade(
+        "active-active", "lb-upgrade", from_="current", to="check_fall=5", strategy="reload", then_back=True
+    )
+    assert end(result) == (ChangeEnd.WENT_BACK, "")
+    orders = [order for _, order in result.runtime.deployments[0].orders if "-USR2" in order]
+    assert ["fall 5" in order for order in orders] == [True, False]
 
 
 # -- the order of the steps ------------------------------------------------------------------------------------------

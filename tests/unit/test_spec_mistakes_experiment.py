@@ -15,6 +15,15 @@ growth:
   every_s: 20
   users_at_most: 96
 """
+UPGRADE = """\
+description: the balancer changes
+source: it happens
+faults: []
+upgrade:
+  component: load_balancer
+  from: previous
+  to: current
+"""
 CUT = EXPERIMENT.replace("kill", "partition")
 EXPECTED_TARGET = "expected role[selector], such as workbench[active], workbench[0], workbench[*] or workbench[50%]"
 
@@ -155,6 +164,20 @@ EXPERIMENT_MISTAKES = {
         [
             "e.yaml:14: objectives.users_carried_at_least is 97 with growth.users_at_most 96, expected at most 96: "
             "more never come"
+        ],
+    ),
+    "a component that can't be upgraded like this": (
+        UPGRADE + "  strategy: blue_green\n  drain_s: 5\n",
+        [
+            "e.yaml:8: upgrade.strategy is 'blue_green', expected one of: rolling, reload for component load_balancer",
+            "e.yaml:9: upgrade.drain_s with component load_balancer, expected none: it is about nodes",
+        ],
+    ),
+    "an unknown component": (
+        UPGRADE.replace("load_balancer", "loadbalancer"),
+        [
+            "e.yaml:5: upgrade.component is 'loadbalancer', expected one of: workbench, database, load_balancer, "
+            "storage, did you mean load_balancer?"
         ],
     ),
     "several at once": (
