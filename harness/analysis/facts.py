@@ -212,9 +212,10 @@ def _fault(plans: Sequence[Fault], index: int, events: Iterable[Event]) -> Fault
 
 def _as_fault(change: ChangeFacts, faults: int) -> FaultFacts:
     """A change has the life of a fault. What proves it is how it ended; a step that did not come out as it must is what
-    the change is about, and no doubt."""
-    back, last = change.way_back, change.steps[-1] if change.steps else None
-    gone_back = change.ended in (ChangeEnd.WENT_BACK, ChangeEnd.TAKEN_BACK)
+    the change is about, and no doubt. A way back that was asked for repairs nothing: what is away on it is as meant."""
+    last = change.steps[-1] if change.steps else None
+    back = () if change.ended is ChangeEnd.WENT_BACK else change.way_back
+    gone_back = change.ended is ChangeEnd.TAKEN_BACK
     return FaultFacts(
         index=faults + change.index,
         kind=change.kind,

@@ -125,6 +125,17 @@ def test_the_way_back_hands_over_again_where_the_primary_was_upgraded(upgrade: U
     assert releases(result, "database-2") == {"patroni@previous"}
 
 
+def test_what_is_away_on_a_way_back_that_was_asked_for_is_no_repair(upgrade: Upgraded) -> None:
+    asked = upgrade("active-active", "db-upgrade", then_back=True)
+    (change,) = asked.measures.facts.faults
+    assert change.stays
+    assert asked.outcome is Outcome.PASS
+    taken = upgrade("active-active", "db-upgrade", to="company/broken:1")
+    (change,) = taken.measures.facts.faults
+    assert change.undo_after_ns is not None
+    assert change.recovery_confirmed
+
+
 @pytest.mark.parametrize(
     ("name", "member", "release"),
     [("nfs-upgrade", "storage", "storage@next"), ("lb-upgrade", "load-balancer", "load_balancer")],
