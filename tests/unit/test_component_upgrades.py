@@ -38,7 +38,8 @@ def upgrade(tmp_path: Path) -> Upgraded:
         what = experiment(name)
         assert what.upgrade is not None
         on = load_topology(ROOT / f"topologies/{topology}.yaml")
-        return run_once(tmp_path, on, replace(what, upgrade=replace(what.upgrade, **more)), BROKEN)
+        few = replace(what, load=replace(what.load, users=2), upgrade=replace(what.upgrade, **more), settle_s=5)
+        return run_once(tmp_path, on, few, BROKEN)
 
     return go
 
