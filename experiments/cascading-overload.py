@@ -34,7 +34,9 @@ def test_cascading_overload(deployment: Deployment, load: LoadOfPeople, faults: 
     by group, until fewer than 95% of everybody can work."""
     load.start(users=USERS)
     dead = faults.inject("kill", "workbench[busiest]")
-    assert load.everybody_works(within_s=60, steady_s=STEADY_S), f"after the death of {dead.targets[0]} not all came back"
+    assert load.everybody_works(within_s=60, steady_s=STEADY_S), (
+        f"after the death of {dead.targets[0]} not all came back"
+    )
     survivors = set(deployment.members("workbench")) - set(dead.targets)
     assert set(load.nodes) == survivors
 

@@ -135,7 +135,7 @@ def _faults(measures: Measures, console: Console) -> None:
     for fault in measures.facts.faults:
         where = ", ".join(fault.targets) or "no container"
         proof = "confirmed" if fault.confirmed else "NO PROOF"
-        undone = "undone" if fault.recovery_confirmed else "NOT CONFIRMED UNDONE"
+        undone = "undone" if fault.recovery_confirmed else "stays" if fault.stays else "NOT CONFIRMED UNDONE"
         console.print(Text(f"{fault.kind} on {fault.target} ({where}): {proof}, {undone}"))
     if not measures.facts.faults:
         console.print("no fault: control run")

@@ -54,6 +54,12 @@ def test_bad_words_are_one_message_and_start_nothing(harness: Harness, words: li
     assert said in error
 
 
+def test_homes_on_the_old_nodes_disks_are_no_ground_for_blue_green(harness: Harness) -> None:
+    code, out, error = harness("preupgrade", "naive-horizontal", *ASKED[2:], "--strategy", "blue_green")
+    assert (code, out) == (64, "")
+    assert "naive-horizontal has no storage, so homes would stay on the disks of the old nodes" in error
+
+
 def test_the_steps_of_every_strategy_are_said_before(harness: Harness) -> None:
     code, out, _ = harness(*ASKED, "--strategy", "rolling,all_at_once", "--dry-run")
     assert code == 0
