@@ -127,7 +127,7 @@ class ImageBuilder:
 
     def ensure(self, names: Sequence[str], progress: Progress) -> dict[str, str]:
         """Image id of each name, building what is missing, several at a time. Raises `ImageError`."""
-        base_id = self._ensure_base(progress)
+        base_id = "" if all(map(is_foreign, names)) else self._ensure_base(progress)
         with ThreadPoolExecutor(max_workers=_PARALLEL_BUILDS) as pool:
             ids = pool.map(lambda name: self._ensure_one(name, base_id, progress), names)
             return dict(zip(names, ids, strict=True))
@@ -197,8 +197,11 @@ class ImageBuilder:
             return self._find(reference) or ""
 
     def _ensure_foreign(self, reference: str, progress: Progress) -> str:
-        if found := self._find(reference):
-            return found
+        try:
+            if found := self._find(reference):
+                return found
+        except APIError as refusal:
+            raise ImageError(f"{reference} is no name of an image: {refusal.explanation}") from refusal
         progress(reference, "pulling")
         if error := self._pull(reference):
             raise ImageError(
