@@ -190,8 +190,7 @@ def configuration_drift(
     """What of a container's settings differs from its spec, by the engine's descriptions of it and of its image."""
     config, host, of_image = attrs["Config"], attrs["HostConfig"], image["Config"]
     environment = _environment(config)
-    for name in spec.secrets:
-        environment.pop(name, None)
+    no_secret = [name for name in sorted(spec.secrets) if environment.pop(name, None) is None]
     declared_environment = {**_environment(of_image), **spec.environment}
     state = attrs["State"]["Status"]
     if state == "exited":
@@ -215,6 +214,7 @@ def configuration_drift(
             (f"environment {name}", value, environment.get(name, "not set"))
             for name, value in sorted(declared_environment.items())
         ),
+        *((f"environment {name}", "set", "not set") for name in no_secret),
         # nobody knows what it holds, so it is not shown
         *(
             (f"environment {name}", "not set", "set")

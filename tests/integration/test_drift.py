@@ -47,7 +47,7 @@ def test_a_platform_that_people_used_has_no_drift(
         for balancer in balancers if plain else []:
             Browser(platform, balancer, f"ann-{balancer}").start_session(context.secrets["USER_PASSWORD"])
         assert DockerPlatforms(engine, topology, print).drift(platform.run_id) == []
-        of_run = {"label": f"{LABEL_RUN}={platform.run_id}", "status": "created"}
+        of_run: dict[str, str | list[str] | bool] = {"label": f"{LABEL_RUN}={platform.run_id}", "status": "created"}
         assert engine.containers.list(all=True, filters=of_run) == [], "what stood for the images is gone"
 
 
