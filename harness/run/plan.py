@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.components.registry import image, images, serving_nodes
-from harness.core.change import CURRENT, VARIANT_MARK, is_foreign
+from harness.core.change import CURRENT, VARIANT_MARK, Upgrade, is_foreign
 from harness.core.experiment import Experiment
 from harness.core.names import AGENT_ROLE
 from harness.core.topology import Topology
@@ -23,11 +23,11 @@ __all__ = [
     "Act",
     "check_memory",
     "clock_roles",
-    "first_release",
     "lasts_s",
     "needed_images",
     "platform_for",
     "release_image",
+    "release_images",
     "that_fit",
     "time_line",
     "users_that_fit",
@@ -96,21 +96,16 @@ def release_image(topology: Topology, role: Role, release: str) -> str:
     return own if release == CURRENT else f"{own}{VARIANT_MARK}{release}"
 
 
-def first_release(topology: Topology, experiment: Experiment) -> tuple[Role, str] | None:
-    """What starts from another image than usual: the role whose software is upgraded, and its release before that."""
-    upgrade = experiment.upgrade
-    if upgrade is None:
-        return None
-    role = Role(upgrade.component)
-    return role, release_image(topology, role, upgrade.from_)
+def release_images(topology: Topology, upgrade: Upgrade) -> tuple[str, ...]:
+    """The image that the members of a component start with, and the one that they are to get; a reload brings none."""
+    releases = (upgrade.from_,) if upgrade.strategy == "reload" else (upgrade.from_, upgrade.to)
+    return tuple(release_image(topology, Role(upgrade.component), release) for release in releases)
 
 
 def needed_images(topology: Topology, experiment: Experiment | None = None) -> list[str]:
     """Names of the images a run needs."""
-    releases: list[str] = []
-    if experiment and (upgrade := experiment.upgrade):
-        names = [upgrade.from_] if upgrade.strategy == "reload" else [upgrade.from_, upgrade.to]
-        releases = [release_image(topology, Role(upgrade.component), name) for name in names]
+    upgrade = experiment.upgrade if experiment else None
+    releases = release_images(topology, upgrade) if upgrade else ()
     return list(dict.fromkeys([AGENT_ROLE, *images(topology), *releases]))
 
 

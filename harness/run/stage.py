@@ -32,12 +32,14 @@ class Stage:
         *,
         clock_roles: frozenset[Role] = frozenset(),
         images: Sequence[str] = (),
-        release: tuple[Role, str] | None = None,
+        released: Role = Role.WORKBENCH,
+        release: str = jupyterhub.IMAGE,
     ) -> None:
-        """`images` are needed beside the platform's own; `release` is the image that the members of a role start with,
-        where it is another one than usual."""
+        """`images` are needed beside the platform's own, `release` is the image that the members of the role `released`
+        start with."""
         self.topology = topology
-        self._released, self.release = release or (Role.WORKBENCH, jupyterhub.IMAGE)
+        self.released = released
+        self.release = release
         self.clock_roles = clock_roles
         """Whose wall clock can be set; it needs a library that nobody has for nothing."""
         self.run_id = run_id
@@ -119,7 +121,7 @@ class Stage:
 
     def _of_release(self, spec: ContainerSpec) -> ContainerSpec:
         # the balancer in front of a database is made from the same image, and is no member of the role
-        released = spec.image == image(self.topology, self._released) and spec.role != patroni.PROXY_ROLE
+        released = spec.image == image(self.topology, self.released) and spec.role != patroni.PROXY_ROLE
         return replace(spec, image=self.release) if released else spec
 
     def start_load(self, **load: Any) -> None:

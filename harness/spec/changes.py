@@ -72,11 +72,7 @@ def _problems(topology: Topology, change: Upgrade | Scale) -> Iterator[str]:
         if workbench.mode not in {"active-active", "active-passive"}:
             yield f"scale: with workbench.mode {workbench.mode} the number of nodes is fixed"
         return
-    if change.component != "workbench":
-        yield from _component_problems(topology, change)
-        return
-    if change.strategy not in STRATEGIES["workbench"]:
-        yield f"upgrade.strategy is {change.strategy}, expected {_ways('workbench')}"
+    yield from _component_problems(topology, change)
     if change.strategy != "blue_green":
         return
     if topology.load_balancer is None:
@@ -85,6 +81,11 @@ def _problems(topology: Topology, change: Upgrade | Scale) -> Iterator[str]:
         yield (
             "upgrade.strategy blue_green with workbench.mode active-passive: both releases would use one database at "
             "the same time; rolling does what is meant, with the standby first"
+        )
+    if topology.storage is None:
+        yield (
+            f"upgrade.strategy blue_green: {topology.name} has no {Role.STORAGE}, so homes would stay on the disks of "
+            "the old nodes; rolling keeps each node's disk"
         )
     if workbench.nodes * 2 > _NODES_AT_MOST:
         yield f"upgrade.strategy blue_green needs {workbench.nodes * 2} nodes, there is room for {_NODES_AT_MOST}"
