@@ -43,7 +43,15 @@ def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, undrawn: None) -> list
     [
         (["--strategy", "rolling,sideways"], "--strategy sideways, expected one of: rolling, blue_green, all_at_once"),
         (["--to", "previous"], "from previous to previous: nothing changes"),
-        (["--to", "next"], "there is no release next, expected one of: current, "),
+        (["--to", "next"], "there is no release next of workbench, expected one of: current, "),
+        (["--component", "dtabase"], "--component dtabase, expected one of: workbench, database, load-balancer, storage"),
+        (["--component", "storage"], "there is no release previous of storage, expected one of: current, next"),
+        (["--component", "database", "--drain-s", "3"], "with component database, expected none: it is about nodes"),
+        (["--component", "database", "--strategy", "blue_green"], "--strategy blue_green, expected one of: rolling"),
+        (
+            ["--component", "load-balancer", "--from", "current", "--to", "nodes=2", "--strategy", "reload"],
+            "nodes=2, expected KNOB=VALUE with a knob that a reload can change",
+        ),
         (["--drain-s", "-1"], "--drain-s -1, expected 0 or more"),
         (["--database", "lose"], "--database lose, expected one of: restore, keep"),
     ],
