@@ -24,6 +24,7 @@ from harness.analysis.record import (
     saved_of,
     servers_of,
 )
+from harness.analysis.scaling import measure_autoscale, measure_scaling
 from harness.analysis.server_events import missing_sources, read_events, wall_clock
 from harness.analysis.sessions import attribute, count_sessions, session_ledger
 from harness.analysis.writes import (
@@ -63,6 +64,7 @@ def analyse(record: RunRecord) -> Measures:
     capabilities = measure_probes(probes, facts, steady_state_s)
     outages = [outage for one in capabilities for outage in one.outages]
     balancer, wall = balancer_of(record), wall_clock(record.history, record.run)
+    scaling = measure_scaling(facts.changes, sessions)
     said = read_events(record.logs, balancer, facts, wall)
     parts = Parts(
         facts=facts,
@@ -72,6 +74,8 @@ def analyse(record: RunRecord) -> Measures:
         server_events=said,
         server_events_missing=missing_sources(record.logs, balancer, record.history, facts, wall),
         change_steps=step_effects(facts.changes, sessions, capabilities),
+        scaling=scaling,
+        autoscale=measure_autoscale(record, facts, sessions, scaling, capabilities),
         sessions=sessions,
         session_counts=count_sessions(sessions),
         logged_in_again=sum(row.logged_in_again for row in sessions),

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from harness.components import jupyterhub
 from harness.components.registry import members, other_side
+from harness.core.change import ChangeStep
 from harness.core.clock import to_ns
-from harness.core.experiment import Experiment, Fault, Growth
+from harness.core.experiment import Experiment, Fault, Growth, Load
 from harness.core.names import link_name
 from harness.core.specs import ContainerSpec
 from harness.core.topology import Topology
+from harness.core.words import Role
 from harness.faults.base import Aim, State
 from harness.faults.registry import FAULTS
 from harness.faults.rehearsal import RehearsalHost
+from harness.run.changes.steps import scale_steps
 from harness.run.paper import paper_plan
-from harness.run.plan import needed_images, time_line
+from harness.run.plan import needed_images, platform_for, time_line
 from harness.run.suite import SuiteEntry
 from harness.spec.targets import parse_target
 
@@ -59,6 +63,7 @@ def _experiment(topology: Topology, experiment: Experiment) -> Iterator[str]:
     topology = topology.with_links(experiment.links)
     load = experiment.load
     yield f"{experiment.name}: {load.users} people, steady for {experiment.steady_state_s:g} s, then"
+    yield from _attendance(topology, load)
     now_s = 0.0
     host = RehearsalHost(lambda: to_ns(now_s))
     host.machines.links = {link_name(link.from_, link.to) for link in topology.links}
@@ -86,6 +91,7 @@ def _experiment(topology: Topology, experiment: Experiment) -> Iterator[str]:
             yield from (f"{_INDENT}{line}" for line in command.splitlines())
     if growth is not None:
         yield from _growth(growth)
+    yield from _scaling(topology, experiment)
     yield f"  then {experiment.settle_s:g} s of watching people come back"
     if experiment.abort_when:
         abort = experiment.abort_when
@@ -99,6 +105,41 @@ def _own_links(topology: Topology, experiment: Experiment) -> Iterator[str]:
     for link in experiment.links:
         if topology.link(link.from_, link.to) is None:
             yield f"{experiment.name}: on a platform of its own, with a Toxiproxy from {link.from_} to {link.to}"
+
+
+def _attendance(topology: Topology, load: Load) -> Iterator[str]:
+    """How people come and go."""
+    if load.stay is not None:
+        stay = load.stay
+        yield (
+            f"  people stay for {stay.at_least_s:g} to {stay.at_most_s:g} s, and come back {stay.away_s:g} s after "
+            "they meant to go"
+        )
+    for point in load.day:
+        yield f"  {point.at_s:8.1f} s  {point.users} people are there, by a day's curve"
+    if (policy := topology.workbench.autoscale) and load.day:
+        how = f"drained for up to {policy.drain_s:g} s first" if policy.drain else "without draining"
+        yield (
+            f"  {policy.nodes_at_least} to {policy.nodes_at_most} nodes, one for each {policy.sessions_per_node} "
+            f"sessions; for {policy.cool_down_s:g} s after a change none; a node goes {how}"
+        )
+
+
+def _scaling(topology: Topology, experiment: Experiment) -> Iterator[str]:
+    """On paper the first node is the active one, where one is."""
+    platform = platform_for(topology, experiment)
+    places = (*members(platform, Role.WORKBENCH), *jupyterhub.spare_names(platform))
+    there = list(members(platform, Role.WORKBENCH))
+    for scale in experiment.scale:
+        yield f"  {scale.at_s:8.1f} s  scale {scale.role} to {scale.to}"
+        free = [name for name in places if name not in there]
+        active = there[0] if platform.workbench.mode == "active-passive" else ""
+        for step in scale_steps(platform, scale, there, free, active=active):
+            yield f"{_INDENT}{step.what.value.replace('_', ' ')} {', '.join(step.nodes)}"
+            if step.what is ChangeStep.START:
+                there += step.nodes
+            if step.what is ChangeStep.RETIRE:
+                there = [name for name in there if name not in step.nodes]
 
 
 def _growth(growth: Growth) -> Iterator[str]:

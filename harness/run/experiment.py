@@ -119,11 +119,11 @@ def run_suite(
                     argv=argv,
                     machine=machine,
                     interrupts=interrupts,
-                    keep_stage=not experiment.changes
+                    keep_stage=not experiment.changes_nodes
                     and any(
                         clock_roles(other) == stage.clock_roles
                         and platform_for(topology, other) == stage.topology
-                        and not other.changes  # it starts from a platform that nobody has used
+                        and not other.changes_nodes  # it starts from a platform that nobody has used
                         for other in experiments[index + 1 :][:1]
                     ),
                 )

@@ -105,9 +105,12 @@ def control_of(experiment: Experiment) -> Experiment:
     watched_s = max(CONTROL_AT_LEAST_S, CONTROL_START_PROBES * experiment.load.start_probe_every_s)
     return replace(
         experiment,
+        load=replace(experiment.load, day=()),
         name=CONTROL,
         description=f"The load of {experiment.name}, and no fault.",
         faults=(),
+        upgrade=None,
+        scale=(),
         growth=None,
         abort_when=None,
         settle_s=watched_s,
@@ -127,6 +130,7 @@ def schedule(topology: Topology, experiment: Experiment, seed: int) -> dict[str,
         "growth": asdict(growth) if growth else None,
         "load": asdict(experiment.load),
         "users_seed": seed,
+        **({"changes": [asdict(change) for change in experiment.changes]} if experiment.changes else {}),
     }
 
 
