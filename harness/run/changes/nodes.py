@@ -149,6 +149,8 @@ class Nodes:
                 self._deployment.start(specs, lambda spec, ready_s: seconds.__setitem__(spec.name, ready_s))
         except DeploymentError as error:
             raise ChangeFailed(error.message) from error
+        for name in step.nodes:  # another container than before, if there was one
+            self._deployment.agent.call("watch_servers_of", node=name)
         return "healthy after " + ", ".join(f"{seconds[name]:.1f} s" for name in step.nodes)
 
     def _spec(self, name: str, image: str, change: Upgrade | Scale, *, upgrade: bool, back: bool) -> ContainerSpec:
