@@ -18,6 +18,7 @@ from harness.core.topology import Topology
 from harness.errors import SpecError
 from harness.faults.registry import RULES
 from harness.report.scaling import scaling_lines
+from harness.report.sentence import plain_sentence
 from harness.run.dry import plan_lines
 from harness.run.interrupts import Interrupts
 from harness.run.plan import check_memory, platform_for
@@ -85,10 +86,11 @@ def test_what_the_nodes_of_a_policy_cost(day: Result) -> None:
     assert measured.fixed_node_s == pytest.approx(3 * window.seconds)
     assert window.seconds < measured.node_s < measured.fixed_node_s
     assert measured.sessions_per_node_most is not None
-    assert measured.sessions_per_node_most > 6
+    assert measured.sessions_per_node_most > 5
     lines = list(scaling_lines(day.measures))
     assert lines[2].startswith("workbench to 1: workbench-1 went")
     assert any(line.startswith("node-seconds: ") for line in lines)
+    assert plain_sentence(day.measures).startswith("A policy changed the number of nodes 3 times")
 
 
 def test_without_a_policy_nothing_follows() -> None:
@@ -193,7 +195,7 @@ def test_a_plan_says_what_will_be_done() -> None:
     ]
     assert any("people stay for 10 to 40 s" in line for line in lines)
     day = list(plan_lines(catalogued("autoscaled"), [experiment("office-day")], []))
-    assert any("1 to 3 nodes, one for each 6 sessions" in line for line in day)
+    assert any("1 to 3 nodes, one for each 5 sessions" in line for line in day)
     assert "changes" in schedule(on, experiment("scale-down-hard"), 7)
     assert "changes" not in schedule(on, experiment("node-kill"), 7)
 
