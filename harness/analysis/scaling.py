@@ -52,7 +52,7 @@ class AutoscaleMeasures:
     sessions_per_node_most: float | None
     """The most that it saw in a look; None where it saw nobody."""
     interrupted: int
-    """Sessions that were interrupted by nodes that went (`Scaled`)."""
+    """Sessions that were interrupted by nodes that went (`Scaled`); who was twice counts twice."""
     start_session_away_s: float
     """Sum of the outages of start_session."""
 

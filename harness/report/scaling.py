@@ -37,6 +37,6 @@ def _policy(measures: Measures, one: AutoscaleMeasures) -> Iterator[str]:
     if one.sessions_per_node is not None and one.sessions_per_node_most is not None:
         yield f"sessions per node: {one.sessions_per_node:.1f} in the mean, {one.sessions_per_node_most:.1f} at most"
     yield (
-        f"interrupted by nodes that went: {one.interrupted} of {len(measures.sessions)} sessions; nobody could start "
-        f"one for {words.seconds(one.start_session_away_s)}"
+        f"interruptions by nodes that went: {one.interrupted}, among {len(measures.sessions)} sessions; nobody could "
+        f"start one for {words.seconds(one.start_session_away_s)}"
     )
