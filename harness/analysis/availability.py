@@ -72,13 +72,13 @@ class Timeline:
         return tuple(self.start_ns + self.step_ns * index for index in range(points))
 
 
-def user_uptime(operations: pd.DataFrame, window: Window | None) -> UserUptime:
-    """User-uptime of everybody who did anything by the end of the window, in the time in which they were there.
-    `operations` as from `operations_of`."""
+def user_uptime(operations: pd.DataFrame, window: Window | None, *, come_and_go: bool = False) -> UserUptime:
+    """User-uptime of everybody who did anything by the end of the window; where people come and go, in the time in
+    which they were there. `operations` as from `operations_of`."""
     down = None if window is None else down_times(operations, window)
     if window is None or down is None:
         return UserUptime(users=0, ratio=None, outage_s=None, union_s=None, worst_s=None, windowed=())
-    away_ns = _away_ns(operations, window)
+    away_ns = _away_ns(operations, window) if come_and_go else 0
     lengths = down.end_ns - down.start_ns
     total_ns = int(lengths.sum())
     return UserUptime(
@@ -87,7 +87,7 @@ def user_uptime(operations: pd.DataFrame, window: Window | None) -> UserUptime:
         outage_s=to_s(total_ns) / down.users,
         union_s=seconds(union(zip(down.start_ns.tolist(), down.end_ns.tolist(), strict=True))),
         worst_s=to_s(int(np.bincount(down.user, weights=lengths).max())) if len(lengths) else 0.0,
-        windowed=() if away_ns else windowed(down, window),
+        windowed=() if come_and_go else windowed(down, window),
     )
 
 
@@ -133,14 +133,17 @@ def down_times(operations: pd.DataFrame, window: Window) -> DownTimes | None:
     return DownTimes(users=users, user=whose, start_ns=begin - line, end_ns=np.maximum(begin, reach) - line)
 
 
-def session_timeline(ledger: tuple[SessionRow, ...], window: Window | None) -> Timeline | None:
-    """Sessions by state in the window; None without a window or sessions."""
+def session_timeline(
+    ledger: tuple[SessionRow, ...], window: Window | None, *, come_and_go: bool = False
+) -> Timeline | None:
+    """Sessions by state in the window, where people come and go only while they were there; None without a window or
+    sessions."""
     if window is None or not ledger:
         return None
     points = (window.end_ns - window.start_ns) // GRID_NS + 1
     steps = {state: np.zeros(points + 1, dtype=np.int64) for state in SessionState}
     for row in ledger:
-        changes = _changes(row, window)
+        changes = _changes(row, window, come_and_go=come_and_go)
         for (since_ns, state), until in zip(changes, [*(t for t, _ in changes[1:]), row.ended_ns], strict=True):
             begin = _index(since_ns, window, points)
             stop = points if until is None else _index(until, window, points)
@@ -154,10 +157,10 @@ def session_timeline(ledger: tuple[SessionRow, ...], window: Window | None) -> T
     )
 
 
-def _changes(row: SessionRow, window: Window) -> list[tuple[int, SessionState]]:
+def _changes(row: SessionRow, window: Window, *, come_and_go: bool) -> list[tuple[int, SessionState]]:
     """When the session entered which state, in order."""
     working = SessionState.WORKING
-    changes = [(max(window.start_ns, row.began_ns), SessionState.STARTING)]
+    changes = [(max(window.start_ns, row.began_ns) if come_and_go else window.start_ns, SessionState.STARTING)]
     if row.first_work_ns is not None:
         changes.append((max(window.start_ns, row.first_work_ns), working))
     for one in row.disturbances:

@@ -157,9 +157,11 @@ def session_ledger(
     watched: WatchedServers,
     steady_state_s: float,
     read_back: bool,
+    come_and_go: bool = False,
 ) -> tuple[SessionRow, ...]:
-    """One row for each session that was started, by user; without those that came too late. `operations` as from
-    `attribute`; `steady_state_s` is how long the gate had seen everybody work when the window began."""
+    """One row for each session that was started, by user; where people come and go, without those that came too late.
+    `operations` as from `attribute`; `steady_state_s` is how long the gate had seen everybody work when the window
+    began."""
     started = (operations["session"] != "").to_numpy()
     if not started.any():
         return ()
@@ -173,7 +175,7 @@ def session_ledger(
     return tuple(
         _row(table, low, high, counts.get((table.user[low], table.session[low]), (0, 0)), watched, read_back=read_back)
         for low, high in table.slices()
-        if not table.too_late(low, high)
+        if not (come_and_go and table.too_late(low, high))
     )
 
 

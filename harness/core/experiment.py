@@ -92,6 +92,11 @@ class Load:
     number of nodes follows by the topology's `workbench.autoscale`."""
 
     @property
+    def comes_and_goes(self) -> bool:
+        """Whether not everybody is there all the time."""
+        return bool(self.stay or self.day)
+
+    @property
     def users_at_most(self) -> int:
         """How many people are there at the same time."""
         return max([self.users, *(point.users for point in self.day)])

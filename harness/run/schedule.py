@@ -128,7 +128,8 @@ def schedule(topology: Topology, experiment: Experiment, seed: int) -> dict[str,
     return {
         "faults": [_fault(topology, fault, index, seed) for index, fault in enumerate(experiment.faults)],
         "growth": asdict(growth) if growth else None,
-        "load": asdict(experiment.load),
+        # without what the load leaves out, so that schedules are equal to those of versions which did not know it
+        "load": {key: value for key, value in asdict(experiment.load).items() if value not in (None, ())},
         "users_seed": seed,
         **({"changes": [asdict(change) for change in experiment.changes]} if experiment.changes else {}),
     }

@@ -126,7 +126,7 @@ class Stage:
     def let_people_go(self, load: Load) -> None:
         """From now on people come and go, where the load says so; until here all stayed, so that all could be seen at
         work."""
-        if load.stay or load.day:
+        if load.comes_and_goes:
             stay, day = asdict(load.stay) if load.stay else None, [asdict(point) for point in load.day]
             self.client.call("come_and_go", stay=stay, day=day)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.analysis import analyse
+from harness.analysis import Measures, analyse
 from harness.core.attendance import DayPoint, Stay, moves
 from harness.core.clock import NS_PER_S, to_ns
 from harness.core.entrances import Entrance
@@ -171,9 +172,14 @@ def _visit(number: int, first: int, last: int, *, leaves: bool = True, kernel: s
     return [*rows, op(last, capability=LEAVE, **named)] if leaves else rows
 
 
+def analysed(*rows: Operation) -> Measures:
+    run = record(rows, events=history())
+    load = replace(run.experiment.load, stay=Stay(at_least_s=1, at_most_s=20))
+    return analyse(replace(run, experiment=replace(run.experiment, load=load)))
+
+
 def test_a_session_that_its_owner_ended_is_undisturbed_and_no_doubt() -> None:
-    run = record([*_visit(1, -5, 10), *_visit(2, 15, 39, leaves=False)], events=history())
-    measures = analyse(run)
+    measures = analysed(*_visit(1, -5, 10), *_visit(2, 15, 39, leaves=False))
     assert [row.outcome for row in measures.sessions] == [SessionOutcome.UNDISTURBED] * 2
     first, second = measures.sessions
     assert first.ended_ns is not None
@@ -183,8 +189,7 @@ def test_a_session_that_its_owner_ended_is_undisturbed_and_no_doubt() -> None:
 
 def test_who_is_away_is_neither_up_nor_down() -> None:
     down = [op(20, 21, ok=0, session="u1-2", kernel="k2"), op(30, session="u1-2", kernel="k2", found=9)]
-    run = record([*_visit(1, -5, 10), *_visit(2, 15, 20, leaves=False), *down], events=history())
-    uptime = analyse(run).user_uptime
+    uptime = analysed(*_visit(1, -5, 10), *_visit(2, 15, 20, leaves=False), *down).user_uptime
     there_s = 40 - (15 - 10.05)
     assert uptime.ratio == pytest.approx(1 - 10.05 / there_s)
     assert uptime.windowed == ()
@@ -193,14 +198,14 @@ def test_who_is_away_is_neither_up_nor_down() -> None:
 def test_somebody_who_came_too_late_to_work_is_not_lost() -> None:
     late = op(35, 40.2, ok=0, capability="start_session", session="u1-2", detail="StartFailed")
     early = op(25, 40.2, ok=0, capability="start_session", session="u1-2", detail="StartFailed")
-    sessions = analyse(record([*_visit(1, -5, 10), late], events=history())).sessions
+    sessions = analysed(*_visit(1, -5, 10), late).sessions
     assert [row.session for row in sessions] == ["u1-1"]
-    sessions = analyse(record([*_visit(1, -5, 10), early], events=history())).sessions
+    sessions = analysed(*_visit(1, -5, 10), early).sessions
     assert [row.outcome for row in sessions] == [SessionOutcome.UNDISTURBED, SessionOutcome.LOST]
 
 
 def test_the_time_line_counts_who_is_there() -> None:
-    timeline = analyse(record([*_visit(1, -5, 10), *_visit(2, 15, 39, leaves=False)], events=history())).timeline
+    timeline = analysed(*_visit(1, -5, 10), *_visit(2, 15, 39, leaves=False)).timeline
     assert timeline is not None
     there = [sum(states) for states in zip(*timeline.states.values(), strict=True)]
     at = {(t_ns - timeline.start_ns) // NS_PER_S: number for t_ns, number in zip(timeline.times_ns, there, strict=True)}
