@@ -57,7 +57,7 @@ class FaultFacts:
     problems: tuple[str, ...]
     """`step: message` for each step that reported a failure."""
     stays: bool = False
-    """Nothing undoes it: a planned change that went well."""
+    """Nothing undoes it: a planned change that went well, or whose way back got stuck, which is its result."""
     confirmed_ns: int | None = None
     """When the evidence had been read; None where there was none."""
 
@@ -230,7 +230,7 @@ def _as_fault(change: ChangeFacts, faults: int) -> FaultFacts:
         recovery_confirmed=gone_back,
         recovery_evidence=back[-1].evidence if back else "",
         problems=(),
-        stays=not back,
+        stays=not back or change.ended is ChangeEnd.STUCK,
     )
 
 

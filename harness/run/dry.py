@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from harness.components import jupyterhub
 from harness.components.registry import members, other_side
-from harness.core.change import ChangeStep
 from harness.core.clock import to_ns
-from harness.core.experiment import Experiment, Fault, Growth, Load
+from harness.core.experiment import Experiment, Fault, Growth
 from harness.core.names import link_name
 from harness.core.specs import ContainerSpec
 from harness.core.topology import Topology
-from harness.core.words import Role
 from harness.faults.base import Aim, State
 from harness.faults.registry import FAULTS
 from harness.faults.rehearsal import RehearsalHost
-from harness.run.changes.steps import scale_steps
 from harness.run.paper import paper_plan
 from harness.run.plan import needed_images, platform_for, time_line
+from harness.run.scaling_lines import attendance_lines, scale_lines
 from harness.run.suite import SuiteEntry
+from harness.run.upgrading import check_upgrade, upgrade_lines
 from harness.spec.targets import parse_target
 
 __all__ = ["plan_lines"]
@@ -32,7 +30,8 @@ def plan_lines(
 ) -> Iterator[str]:
     """The plan as lines for a person."""
     yield f"{topology.name}: these containers would be started on a network of their own"
-    yield f"  images: {', '.join(needed_images(topology))}"
+    needed = [name for experiment in experiments for name in needed_images(topology, experiment)]
+    yield f"  images: {', '.join(dict.fromkeys([*needed_images(topology), *needed]))}"
     yield "  agent            host's PID namespace, no network; carries out the faults and cleans up"
     for spec in paper_plan(topology):
         yield f"  {spec.name:16} {_container(spec)}"
@@ -60,10 +59,11 @@ def _container(spec: ContainerSpec) -> str:
 
 def _experiment(topology: Topology, experiment: Experiment) -> Iterator[str]:
     yield from _own_links(topology, experiment)
-    topology = topology.with_links(experiment.links)
+    changes = [*_changes(topology, experiment)]
+    topology = platform_for(topology, experiment)
     load = experiment.load
     yield f"{experiment.name}: {load.users} people, steady for {experiment.steady_state_s:g} s, then"
-    yield from _attendance(topology, load)
+    yield from (f"  {line}" for line in attendance_lines(topology, load))
     now_s = 0.0
     host = RehearsalHost(lambda: to_ns(now_s))
     host.machines.links = {link_name(link.from_, link.to) for link in topology.links}
@@ -91,7 +91,7 @@ def _experiment(topology: Topology, experiment: Experiment) -> Iterator[str]:
             yield from (f"{_INDENT}{line}" for line in command.splitlines())
     if growth is not None:
         yield from _growth(growth)
-    yield from _scaling(topology, experiment)
+    yield from changes
     yield f"  then {experiment.settle_s:g} s of watching people come back"
     if experiment.abort_when:
         abort = experiment.abort_when
@@ -107,39 +107,13 @@ def _own_links(topology: Topology, experiment: Experiment) -> Iterator[str]:
             yield f"{experiment.name}: on a platform of its own, with a Toxiproxy from {link.from_} to {link.to}"
 
 
-def _attendance(topology: Topology, load: Load) -> Iterator[str]:
-    """How people come and go."""
-    if load.stay is not None:
-        stay = load.stay
-        yield (
-            f"  people stay for {stay.at_least_s:g} to {stay.at_most_s:g} s, and come back {stay.away_s:g} s after "
-            "they meant to go"
-        )
-    for point in load.day:
-        yield f"  {point.at_s:8.1f} s  {point.users} people are there, by a day's curve"
-    if (policy := topology.workbench.autoscale) and load.day:
-        how = f"drained for up to {policy.drain_s:g} s first" if policy.drain else "without draining"
-        yield (
-            f"  {policy.nodes_at_least} to {policy.nodes_at_most} nodes, one for each {policy.sessions_per_node} "
-            f"sessions; for {policy.cool_down_s:g} s after a change none; a node goes {how}"
-        )
-
-
-def _scaling(topology: Topology, experiment: Experiment) -> Iterator[str]:
-    """On paper the first node is the active one, where one is."""
-    platform = platform_for(topology, experiment)
-    places = (*members(platform, Role.WORKBENCH), *jupyterhub.spare_names(platform))
-    there = list(members(platform, Role.WORKBENCH))
-    for scale in experiment.scale:
-        yield f"  {scale.at_s:8.1f} s  scale {scale.role} to {scale.to}"
-        free = [name for name in places if name not in there]
-        active = there[0] if platform.workbench.mode == "active-passive" else ""
-        for step in scale_steps(platform, scale, there, free, active=active):
-            yield f"{_INDENT}{step.what.value.replace('_', ' ')} {', '.join(step.nodes)}"
-            if step.what is ChangeStep.START:
-                there += step.nodes
-            if step.what is ChangeStep.RETIRE:
-                there = [name for name in there if name not in step.nodes]
+def _changes(topology: Topology, experiment: Experiment) -> Iterator[str]:
+    """Raises `UsageError` for an upgrade that can't be had."""
+    if experiment.upgrade:
+        check_upgrade(topology, experiment)
+        yield f"  {experiment.upgrade.at_s:8.1f} s  an upgrade, on a platform that nobody has used"
+        yield from (f"{_INDENT}{line.strip()}" for line in upgrade_lines(topology, experiment))
+    yield from (f"  {line}" for line in scale_lines(topology, experiment, _INDENT[2:]))
 
 
 def _growth(growth: Growth) -> Iterator[str]:

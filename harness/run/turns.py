@@ -7,12 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.core.change import CURRENT
 from harness.core.clock import Clock
-from harness.core.topology import Topology
 from harness.run.experiment import run_on
 from harness.run.interrupts import Interrupts
-from harness.run.plan import needed_images, platform_for, release_image
 from harness.run.schedule import PlannedRun
 from harness.run.stage import Stage
 from harness.run.suite import SuiteEntry
@@ -39,7 +36,6 @@ class Turns:
     def __init__(
         self,
         runtime: Runtime,
-        topology: Topology,
         *,
         results: Path,
         watcher: Watcher,
@@ -49,7 +45,6 @@ class Turns:
         interrupts: Interrupts,
     ) -> None:
         self._runtime = runtime
-        self._topology = topology
         self._results = results
         self._watcher = watcher
         self._clock = clock
@@ -72,15 +67,7 @@ class Turns:
         stage, fresh_because = self._stage, ""
         if stage is None or stage.closed:
             fresh_because = stage.unfit_because if stage else ""
-            upgrade = planned.experiment.upgrade
-            stage = self._stage = Stage(
-                self._runtime,
-                platform_for(self._topology, planned.experiment),
-                run_id,
-                clock_roles=planned.clock_roles,
-                images=needed_images(self._topology, planned.experiment),
-                release=release_image(upgrade.from_ if upgrade else CURRENT),
-            )
+            stage = self._stage = planned.needs.stage(self._runtime, run_id)
         entry = run_on(
             stage,
             planned.experiment,
@@ -92,13 +79,7 @@ class Turns:
             argv=self._argv,
             machine=self._machine,
             interrupts=self._interrupts,
-            keep_stage=then is not None and not planned.experiment.changes_nodes and self._serves(stage, then),
+            keep_stage=then is not None and not planned.needs.fresh and then.needs.served_by(stage),
             more_facts=facts,
         )
         return Turn(entry, stage.run_id, fresh_because)
-
-    def _serves(self, stage: Stage, planned: PlannedRun) -> bool:
-        if planned.experiment.changes_nodes:
-            return False  # it starts from a platform that nobody has used
-        topology = platform_for(self._topology, planned.experiment)
-        return planned.clock_roles == stage.clock_roles and topology == stage.topology

@@ -11,7 +11,6 @@ import pytest
 
 from harness.analysis import Measures, analyse
 from harness.core.change import ChangeEnd, Scale
-from harness.core.clock import FakeClock
 from harness.core.history import Event, EventKind, read_history
 from harness.core.products import Autoscale
 from harness.core.topology import Topology
@@ -20,14 +19,12 @@ from harness.faults.registry import RULES
 from harness.report.scaling import scaling_lines
 from harness.report.sentence import plain_sentence
 from harness.run.dry import plan_lines
-from harness.run.interrupts import Interrupts
+from harness.run.needs import needs_of
 from harness.run.plan import check_memory, platform_for
-from harness.run.schedule import control_of, make_plan, schedule
-from harness.run.turns import Turns
-from harness.runtime.fake import FakeRuntime
+from harness.run.schedule import control_of, schedule
 from harness.spec.loader import check_pair, load_topology, why_not_applicable
 from tests.unit.analysis_runs import history, op, record
-from tests.unit.fake_runs import ROOT, Recorder, Result, experiment, run_once
+from tests.unit.fake_runs import ROOT, Result, experiment, run_once
 from tests.unit.spec_files import EXPERIMENT, TOPOLOGY, experiment_problems, topology_problems
 
 
@@ -101,6 +98,7 @@ def test_without_a_policy_nothing_follows() -> None:
 def test_there_is_a_place_for_each_node_that_the_policy_may_start() -> None:
     on, what = catalogued("autoscaled"), experiment("office-day")
     assert platform_for(on, what).workbench.spare_nodes == 1
+    assert needs_of(on, what).fresh, "nobody can use it afterwards"
     assert platform_for(on, experiment("node-kill")).workbench.spare_nodes == 0
     check_memory(on, what, {"memory_bytes": 20e9})
     control = control_of(experiment("scale-down"))
@@ -166,30 +164,11 @@ def test_the_log_of_a_node_that_joined_is_kept(tmp_path: Path) -> None:
     assert (result.folder.path / "containers/workbench-2").is_dir()
 
 
-def test_a_trial_gets_the_platform_that_its_change_needs(tmp_path: Path) -> None:
-    on, clock = catalogued("active-passive"), FakeClock()
-    runtime, plan = FakeRuntime(clock, on), make_plan(on, experiment("scale-up"), 1, 7)
-    turns = Turns(
-        runtime, on, results=tmp_path, watcher=Recorder(), clock=clock, argv=(), machine=runtime.describe(),
-        interrupts=Interrupts(),
-    )  # fmt: skip
-    with turns:
-        control = turns.run(plan.control, "c0c0c0", then=plan.trials[0])
-        trial = turns.run(plan.trials[0], "a1a1a1", then=plan.trials[0])
-        again = turns.run(plan.trials[0], "a2a2a2", then=None)
-    assert control.entry.measures is not None
-    assert control.entry.measures.facts.changes == (), "nothing is done in it"
-    for turn in (trial, again):
-        assert turn.entry.measures is not None
-        assert [change.ended for change in turn.entry.measures.facts.changes] == [ChangeEnd.DONE]
-    assert len({control.deployment, trial.deployment, again.deployment}) == 3
-
-
 def test_a_plan_says_what_will_be_done() -> None:
     on = catalogued("active-active")
     lines = list(plan_lines(on, [experiment("scale-down-hard")], []))
     assert [line.strip() for line in lines if "workbench to" in line or "workbench-1" in line][-3:] == [
-        "5.0 s  scale workbench to 1",
+        "5.0 s  workbench to 1 nodes, without draining whoever goes",
         "close workbench-1",
         "retire workbench-1",
     ]
