@@ -24,6 +24,7 @@ from harness.analysis.record import (
     saved_of,
     servers_of,
 )
+from harness.analysis.scaling import measure_autoscale, measure_scaling
 from harness.analysis.server_events import missing_sources, read_events, wall_clock
 from harness.analysis.sessions import attribute, count_sessions, session_ledger
 from harness.analysis.writes import (
@@ -56,13 +57,21 @@ def analyse(record: RunRecord) -> Measures:
     # every acknowledged write counts, also those of people who came later; for the rest the observation ends there
     operations, probes = (before_growth(rows, facts.growth) for rows in (operations, probes))
     read_back, steady_state_s = facts.readback_rows is not None, record.experiment.steady_state_s
+    come_and_go = record.experiment.load.comes_and_goes
     watched = WatchedServers(servers_of(record), facts.growth.began_ns if facts.growth else None)
     sessions = session_ledger(
-        operations, saves, facts, watched=watched, steady_state_s=steady_state_s, read_back=read_back
+        operations,
+        saves,
+        facts,
+        watched=watched,
+        steady_state_s=steady_state_s,
+        read_back=read_back,
+        come_and_go=come_and_go,
     )
     capabilities = measure_probes(probes, facts, steady_state_s)
     outages = [outage for one in capabilities for outage in one.outages]
     balancer, wall = balancer_of(record), wall_clock(record.history, record.run)
+    scaling = measure_scaling(facts.changes, sessions)
     said = read_events(record.logs, balancer, facts, wall)
     parts = Parts(
         facts=facts,
@@ -72,6 +81,8 @@ def analyse(record: RunRecord) -> Measures:
         server_events=said,
         server_events_missing=missing_sources(record.logs, balancer, record.history, facts, wall),
         change_steps=step_effects(facts.changes, sessions, capabilities),
+        scaling=scaling,
+        autoscale=measure_autoscale(record, facts, sessions, scaling, capabilities),
         sessions=sessions,
         session_counts=count_sessions(sessions),
         logged_in_again=sum(row.logged_in_again for row in sessions),
@@ -79,8 +90,8 @@ def analyse(record: RunRecord) -> Measures:
             {row.user: (row.duplicated_home, row.duplicated_s) for row in sessions}, watched
         ),
         writes=measure_writes(saves, written, saved, facts, steady_state_s),
-        user_uptime=user_uptime(operations, facts.window),
-        timeline=session_timeline(sessions, facts.window),
+        user_uptime=user_uptime(operations, facts.window, come_and_go=come_and_go),
+        timeline=session_timeline(sessions, facts.window, come_and_go=come_and_go),
         checks_audit=audit_checks(balancer, outages, facts),
         without_fault=refused_without_fault(record, facts, probes),
     )

@@ -20,7 +20,7 @@ from harness.analysis.intervals import seconds, union
 from harness.analysis.sessions import SessionRow
 from harness.analysis.windowed import DownTimes, WorstWindow, windowed
 from harness.core.clock import NS_PER_S, to_s
-from harness.core.words import SessionOutcome
+from harness.core.words import LEAVE, SessionOutcome
 
 __all__ = ["GRID_NS", "SessionState", "Timeline", "UserUptime", "down_times", "session_timeline", "user_uptime"]
 
@@ -43,7 +43,8 @@ class UserUptime:
     worst_s: float | None
     """Down time of the user who fared worst."""
     windowed: tuple[WorstWindow, ...]
-    """The worst user-uptime for each window length, shortest first; empty without users."""
+    """The worst user-uptime for each window length, shortest first; empty without users, and where people came and
+    went: then not everybody is there in every window."""
 
 
 class SessionState(StrEnum):
@@ -71,21 +72,37 @@ class Timeline:
         return tuple(self.start_ns + self.step_ns * index for index in range(points))
 
 
-def user_uptime(operations: pd.DataFrame, window: Window | None) -> UserUptime:
-    """User-uptime of everybody who did anything by the end of the window. `operations` as from `operations_of`."""
+def user_uptime(operations: pd.DataFrame, window: Window | None, *, come_and_go: bool = False) -> UserUptime:
+    """User-uptime of everybody who did anything by the end of the window; where people come and go, in the time in
+    which they were there. `operations` as from `operations_of`."""
     down = None if window is None else down_times(operations, window)
     if window is None or down is None:
         return UserUptime(users=0, ratio=None, outage_s=None, union_s=None, worst_s=None, windowed=())
+    away_ns = _away_ns(operations, window) if come_and_go else 0
     lengths = down.end_ns - down.start_ns
     total_ns = int(lengths.sum())
     return UserUptime(
         users=down.users,
-        ratio=1.0 - total_ns / (down.users * (window.end_ns - window.start_ns)),
+        ratio=1.0 - total_ns / max(1, down.users * (window.end_ns - window.start_ns) - away_ns),
         outage_s=to_s(total_ns) / down.users,
         union_s=seconds(union(zip(down.start_ns.tolist(), down.end_ns.tolist(), strict=True))),
         worst_s=to_s(int(np.bincount(down.user, weights=lengths).max())) if len(lengths) else 0.0,
-        windowed=windowed(down, window),
+        windowed=() if come_and_go else windowed(down, window),
     )
+
+
+def _away_ns(operations: pd.DataFrame, window: Window) -> int:
+    """Time of all users together in which they were not there because they did not want to be: after they went, until
+    they came back; and before they came, where that was in the window."""
+    user = operations["user"].cat.codes.to_numpy()
+    send, end = (operations[name].to_numpy() for name in ("send_ns", "end_ns"))
+    first = np.append(True, user[1:] != user[:-1])[: len(user)]
+    # their first operation by the end of the window: who came later is not among the users
+    came = np.flatnonzero(first & (send > window.start_ns) & (send < window.end_ns))
+    went = np.flatnonzero((operations["capability"] == LEAVE).to_numpy() & (end < window.end_ns))
+    back = np.append(np.where(first, window.end_ns, send), window.end_ns)[went + 1]
+    away = np.minimum(back, window.end_ns) - np.maximum(end[went], window.start_ns)
+    return int((send[came] - window.start_ns).sum() + np.maximum(away, 0).sum())
 
 
 def down_times(operations: pd.DataFrame, window: Window) -> DownTimes | None:
@@ -116,15 +133,18 @@ def down_times(operations: pd.DataFrame, window: Window) -> DownTimes | None:
     return DownTimes(users=users, user=whose, start_ns=begin - line, end_ns=np.maximum(begin, reach) - line)
 
 
-def session_timeline(ledger: tuple[SessionRow, ...], window: Window | None) -> Timeline | None:
-    """Sessions by state in the window; None without a window or sessions."""
+def session_timeline(
+    ledger: tuple[SessionRow, ...], window: Window | None, *, come_and_go: bool = False
+) -> Timeline | None:
+    """Sessions by state in the window, where people come and go only while they were there; None without a window or
+    sessions."""
     if window is None or not ledger:
         return None
     points = (window.end_ns - window.start_ns) // GRID_NS + 1
     steps = {state: np.zeros(points + 1, dtype=np.int64) for state in SessionState}
     for row in ledger:
-        changes = _changes(row, window)
-        for (since_ns, state), until in zip(changes, [*(t for t, _ in changes[1:]), None], strict=True):
+        changes = _changes(row, window, come_and_go=come_and_go)
+        for (since_ns, state), until in zip(changes, [*(t for t, _ in changes[1:]), row.ended_ns], strict=True):
             begin = _index(since_ns, window, points)
             stop = points if until is None else _index(until, window, points)
             if stop > begin:
@@ -137,10 +157,10 @@ def session_timeline(ledger: tuple[SessionRow, ...], window: Window | None) -> T
     )
 
 
-def _changes(row: SessionRow, window: Window) -> list[tuple[int, SessionState]]:
+def _changes(row: SessionRow, window: Window, *, come_and_go: bool) -> list[tuple[int, SessionState]]:
     """When the session entered which state, in order."""
     working = SessionState.WORKING
-    changes = [(window.start_ns, SessionState.STARTING)]
+    changes = [(max(window.start_ns, row.began_ns) if come_and_go else window.start_ns, SessionState.STARTING)]
     if row.first_work_ns is not None:
         changes.append((max(window.start_ns, row.first_work_ns), working))
     for one in row.disturbances:

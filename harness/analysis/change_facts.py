@@ -76,8 +76,14 @@ class ChangeFacts:
 
 
 def read_changes(history: History, planned: Sequence[Upgrade | Scale]) -> tuple[ChangeFacts, ...]:
-    """Each change that was planned, as far as it came."""
-    return tuple(_change(history, index, change) for index, change in enumerate(planned))
+    """Each change that was planned, or that a policy decided on, as far as it came."""
+    return tuple(_change(history, index, change) for index, change in enumerate([*planned, *_decided(history)]))
+
+
+def _decided(history: History) -> list[Scale]:
+    """What the topology's policy decided on; no time of it was known beforehand."""
+    looks = (event.data for event in history.of(EventKind.AUTOSCALE) if event.data["index"] is not None)
+    return [Scale(to=int(look["wanted"]), drain=bool(look["drain"]), at_s=0) for look in looks]
 
 
 def _change(history: History, index: int, planned: Upgrade | Scale) -> ChangeFacts:

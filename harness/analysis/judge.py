@@ -141,7 +141,7 @@ def _probe_doubts(one: CapabilityMeasures) -> Iterator[str]:
 
 def _session_doubts(record: RunRecord, parts: Parts) -> Iterator[str]:
     window = parts.facts.window
-    worked = sum(row.first_work_ns is not None for row in parts.sessions)
+    worked = len({row.user for row in parts.sessions if row.first_work_ns is not None})
     users = record.experiment.load.users
     if worked < users:
         yield f"only {worked} of {users} users had a session that worked"
@@ -151,6 +151,7 @@ def _session_doubts(record: RunRecord, parts: Parts) -> Iterator[str]:
         for row in parts.sessions
         if window is not None
         and row.outcome is not SessionOutcome.LOST
+        and row.ended_ns is None
         and window.end_ns - row.last_seen_ns > limit_s * 1e9
     ]
     early = [one for row in parts.sessions for one in row.disturbances if one.during_fault is None]

@@ -17,6 +17,7 @@ from harness.analysis.gate import WithoutFault
 from harness.analysis.homes import DuplicatedHomes
 from harness.analysis.outages import CapabilityMeasures, Outage
 from harness.analysis.recoveries import worst
+from harness.analysis.scaling import AutoscaleMeasures, Scaled
 from harness.analysis.server_events import MissingSource, ServerEvent
 from harness.analysis.sessions import SessionCount, SessionRow, count_recoveries
 from harness.analysis.writes import WriteMeasures
@@ -81,6 +82,12 @@ DEFINITIONS: Mapping[str, str] = {
     "count as acknowledgements, so a database that did not come back shows.",
     "disturbed in a step": "Sessions with a disturbance that began in a step of a planned change, or after it before "
     "the next one began; each disturbance counts in one step.",
+    "came to a new node": "Of the sessions that people began after a node that joined was opened, until the next "
+    "change of nodes, those that are on it, or were at last.",
+    "interrupted": "Sessions whose memory was gone, or that never worked again, by something that began after a change "
+    "of the number of nodes did, until the next one. A session that its owner ended is not among them.",
+    "node-seconds": "Sum over nodes of the time from when each was asked for until it had gone, in the observation "
+    "window; beside it what as many nodes as the policy may have would have cost.",
     "aborted": "The experiment's own condition for going too far was met: every fault was undone at once. The seconds "
     "from there to the end of the last outage are given.",
     "users carried": "The largest number of people of whom, at the end of the step in which they came, at least the "
@@ -123,6 +130,10 @@ class Parts:
     """Whose events are not among them, or not all."""
     change_steps: tuple[StepEffect, ...]
     """What each step of the planned changes did to people."""
+    scaling: tuple[Scaled, ...]
+    """Who came to the nodes that joined, and who was interrupted, for each change of their number."""
+    autoscale: AutoscaleMeasures | None
+    """What the topology's policy cost and did; None where none was in force."""
     sessions: tuple[SessionRow, ...]
     session_counts: tuple[SessionCount, ...]
     logged_in_again: int

@@ -26,7 +26,7 @@ from harness.analysis.outages import slow_above, usual_latency
 from harness.analysis.record import ordered
 from harness.analysis.recoveries import began_ns, fault_at, recovery_of, worst
 from harness.core.clock import to_ns, to_s
-from harness.core.words import Capability, Recovery, SessionOutcome
+from harness.core.words import LEAVE, Capability, Recovery, SessionOutcome
 
 __all__ = [
     "Disturbance",
@@ -41,6 +41,9 @@ __all__ = [
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 LOG_IN_RUNG = "log_in"
+#: A start takes up to 3 s, and a person tries again after each failure. Whoever came later than this before the end of
+#: the observation and had not worked yet is in no row: the end cut that off, not the platform.
+TOO_LATE_S = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +119,10 @@ class SessionRow:
     """Completion of its first good work: from here on it is a live session."""
     last_seen_ns: int
     """Completion of its last operation."""
+    began_ns: int
+    """Send of its first operation."""
+    ended_ns: int | None
+    """When its owner had ended it; None where nobody did."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,9 +157,11 @@ def session_ledger(
     watched: WatchedServers,
     steady_state_s: float,
     read_back: bool,
+    come_and_go: bool = False,
 ) -> tuple[SessionRow, ...]:
-    """One row for each session that was started, by user. `operations` as from `attribute`; `steady_state_s` is how
-    long the gate had seen everybody work when the window began."""
+    """One row for each session that was started, by user; where people come and go, without those that came too late.
+    `operations` as from `attribute`; `steady_state_s` is how long the gate had seen everybody work when the window
+    began."""
     started = (operations["session"] != "").to_numpy()
     if not started.any():
         return ()
@@ -166,6 +175,7 @@ def session_ledger(
     return tuple(
         _row(table, low, high, counts.get((table.user[low], table.session[low]), (0, 0)), watched, read_back=read_back)
         for low, high in table.slices()
+        if not (come_and_go and table.too_late(low, high))
     )
 
 
@@ -241,6 +251,7 @@ class _Table:
         self.log_in = (self.capability.are(Capability.LOG_IN) | self.rung.are(LOG_IN_RUNG)) & self.inside
         self.rung_worked = ~self.rung.are("") & self.ok & self.inside
         self.has_node = self.ok & ~self.node.are("")
+        self.leave = self.capability.are(LEAVE)
 
     def _other_kernel(self) -> Flags:
         """Good work in another kernel than the good work before it in the same session."""
@@ -270,6 +281,12 @@ class _Table:
                 stalled |= own & self.ok & (self.end - self.send > slow_ns)
         return comparable, stalled
 
+    def too_late(self, low: int, high: int) -> bool:
+        """Whether a session that never worked began in the last moments of the observation."""
+        if self.facts.window is None or self.good_work[low:high].any():
+            return False
+        return int(self.send[low:high].min()) > self.until_ns - to_ns(TOO_LATE_S)
+
     def slices(self) -> Iterator[tuple[int, int]]:
         """Begin and end of each session's rows."""
         user, session = self.user.codes, self.session.codes
@@ -289,6 +306,7 @@ def _row(
     log_ins = low + np.flatnonzero(table.log_in[rows])
     rungs = low + np.flatnonzero(table.rung_worked[rows])
     acknowledged, there = saves
+    left = low + np.flatnonzero(table.leave[rows])
     starts = int(table.start[rows].sum())
     last_seen_ns = int(table.end[rows].max())
     duplicated_home, duplicated_s = watched.duplicated(
@@ -321,6 +339,8 @@ def _row(
         duplicated_s=duplicated_s,
         first_work_ns=first_work_ns,
         last_seen_ns=last_seen_ns,
+        began_ns=int(table.send[rows].min()),
+        ended_ns=int(table.end[left[-1]]) if len(left) else None,
     )
 
 

@@ -12,7 +12,7 @@ from harness.components.client import ROLE as CLIENT_ROLE
 from harness.components.hops import link_containers
 from harness.core.names import LINK_ROLE, link_name
 from harness.core.picture import Arrow, Column, Group, Kind, Node, Picture
-from harness.core.products import LoadBalancer, Patroni, Storage
+from harness.core.products import LoadBalancer, Patroni, Storage, Workbench
 from harness.core.specs import ContainerSpec
 from harness.core.topology import Topology
 from harness.core.words import Role
@@ -125,10 +125,17 @@ def _own_disk(plan: _Plan, spec: ContainerSpec) -> Iterator[str]:
 # -- groups --------------------------------------------------------------------------------------------------------
 
 
+def _serving(workbench: Workbench) -> str:
+    """Who of the nodes is at work, and how many there may be."""
+    policy = workbench.autoscale
+    how_many = f", {policy.nodes_at_least} to {policy.nodes_at_most} by a policy" if policy else ""
+    return _MODES.get(workbench.mode, workbench.mode) + how_many
+
+
 def _groups(plan: _Plan) -> Iterator[Group]:
     titles = {
         Role.LOAD_BALANCER: "pair: one holds the address",
-        Role.WORKBENCH: _MODES.get(plan.topology.workbench.mode, plan.topology.workbench.mode),
+        Role.WORKBENCH: _serving(plan.topology.workbench),
         Role.DATABASE: _cluster(plan),
         Role.STORAGE: "pair on one disk: one holds the address",
         etcd.ROLE: "etcd: a majority decides",

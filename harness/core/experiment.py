@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
+from harness.core.attendance import DayPoint, Stay
 from harness.core.change import Scale, Upgrade
 from harness.core.constraints import Bounds, Count, Period, Positive, Seconds
 from harness.core.topology import Link
@@ -84,6 +85,26 @@ class Load:
     start_probe_every_s: Annotated[float, Bounds(1)] = 5.0
     """How often an instrument starts a session of its own. It bounds how exactly an outage of start_session is known,
     and it costs the platform: 0.4 s of processor a start where sessions are prewarmed, 2.4 s where they are cold."""
+    stay: Stay | None = None
+    """For how long people stay; without it, and without `day`, for ever."""
+    day: tuple[DayPoint, ...] = ()
+    """A day's curve of people, compressed in time: they come and go by it, and who goes is drawn from the seed. The
+    number of nodes follows by the topology's `workbench.autoscale`."""
+
+    @property
+    def comes_and_goes(self) -> bool:
+        """Whether not everybody is there all the time."""
+        return bool(self.stay or self.day)
+
+    @property
+    def users_at_most(self) -> int:
+        """How many people are there at the same time."""
+        return max([self.users, *(point.users for point in self.day)])
+
+    @property
+    def day_s(self) -> float:
+        """Length of the day's curve."""
+        return self.day[-1].at_s if self.day else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,3 +202,8 @@ class Experiment:
     def changes(self) -> tuple[Upgrade | Scale, ...]:
         """The planned changes, in the order of time."""
         return (*((self.upgrade,) if self.upgrade else ()), *self.scale)
+
+    @property
+    def changes_nodes(self) -> bool:
+        """Whether the platform is another one afterwards."""
+        return bool(self.changes or self.load.day)

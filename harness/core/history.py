@@ -58,6 +58,9 @@ class EventKind(StrEnum):
     GREW = "grew"  # step: GrowthStep, with what is listed there
     CHANGE = "change"  # index, step: ChangeStep, nodes, began_ns, ok, evidence
     CHANGED = "changed"  # index, how: ChangeEnd, reason
+    AUTOSCALE = (
+        "autoscale"  # a look of the policy: sessions (by node), nodes, wanted, drain, index of the change it began
+    )
     TRUTH = "truth"  # of `harness calibrate`: index, away, nominal_s, and what `analysis.truth` reads the outage from
     ERROR = "error"  # type, message, detail
     CLOSED = "closed"  # events, sha256

@@ -8,9 +8,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-from harness.core.constraints import Bounds, Count, Period, Positive
+from harness.core.constraints import Bounds, Count, Period, Positive, Seconds
 
-__all__ = ["STRICT", "Check", "Database", "LoadBalancer", "Patroni", "PostgresServer", "Storage", "Workbench"]
+__all__ = [
+    "STRICT",
+    "Autoscale",
+    "Check",
+    "Database",
+    "LoadBalancer",
+    "Patroni",
+    "PostgresServer",
+    "Storage",
+    "Workbench",
+]
 
 #: Keys that the model does not know are mistakes.
 STRICT: dict[str, object] = {"extra": "forbid"}
@@ -67,6 +77,32 @@ class LoadBalancer:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Autoscale:
+    """A policy that changes the number of nodes by how many people are at work. It is in force in experiments with
+    `load.day` only, so that no other shows what two causes did."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = STRICT
+
+    sessions_per_node: Positive
+    """How many sessions a node should have: there shall be as many nodes as that takes, rounded up."""
+    nodes_at_least: Annotated[int, Bounds(1, 9)] = 1
+    """Fewer it never leaves."""
+    nodes_at_most: Annotated[int, Bounds(1, 9)]
+    """More it never starts; there is a place for each."""
+    cool_down_s: Seconds = 15.0
+    """After a change, from its end on, nothing is changed for so long."""
+    drain: bool = True
+    """Whether a node that goes is drained first. Without it, it goes as an autoscaler takes servers that keep
+    nothing."""
+    drain_s: Seconds = 20.0
+    """How long people of a drained node may stay there. Whoever is still there then is cut off."""
+
+    def wanted(self, sessions: int) -> int:
+        """How many nodes there should be for so many sessions."""
+        return min(self.nodes_at_most, max(self.nodes_at_least, -(-sessions // self.sessions_per_node)))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Workbench:
     """JupyterHub nodes with live notebook kernels."""
 
@@ -79,6 +115,8 @@ class Workbench:
     """Places for nodes that join later, without anything being started again: the balancers have a closed place for
     each and the database an empty one. Nobody is there before an experiment's `scale` or `upgrade` brings somebody;
     with the nodes at most nine."""
+    autoscale: Autoscale | None = None
+    """A policy by which the number of nodes follows a day's curve of people. Without it that number is fixed."""
     mode: Literal["single", "separate", "active-active", "active-passive"] = "active-passive"
     """single: one node. separate: each node is a team's own, and nothing is shared. active-active: every node runs a
     hub of its own with a database of its own, and people stay on the node they came to (JupyterHub's hubs can't share a

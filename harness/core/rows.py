@@ -46,8 +46,10 @@ class Operation:
 
     user: str
     session: str
-    """Identifies the session the user started; it stays the same over a restart of its kernel."""
+    """Identifies the session the user started; it stays the same over a restart of its kernel. Who ended one and comes
+    back has another."""
     capability: str
+    """Or `LEAVE`, the last row of a session that its owner ended."""
     due_ns: int
     send_ns: int
     end_ns: int

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
-__all__ = ["Capability", "Recovery", "Role", "ServerEventKind", "SessionOutcome", "Store"]
+__all__ = ["LEAVE", "Capability", "Recovery", "Role", "ServerEventKind", "SessionOutcome", "Store"]
+
+
+#: In the rows of operations, where others have a capability: the owner of a session ended it and went. It is always
+#: good, whatever the platform made of it; nothing is promised for it.
+LEAVE: Final = "leave"
 
 
 class Role(StrEnum):

@@ -6,7 +6,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import gevent
 import gevent.event
 import gevent.pool
 
+from harness.core.attendance import DayPoint, Stay
 from harness.core.conversation import parse_answer, request
 from harness.core.entrances import Entrance, parse_entrances
 from harness.core.names import writer_name
@@ -98,7 +99,7 @@ class _Running:
 
 
 class LoadClient:
-    """Answers the harness: start, grow, snapshot, visit, visited, stop."""
+    """Answers the harness: start, grow, come_and_go, snapshot, visit, visited, stop."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -137,6 +138,16 @@ class LoadClient:
         running.people.invite(users, time.monotonic_ns(), _GROUP_COMES_WITHIN_S)
         # exactly so many: a new target for `start` would also replace whoever gave up
         running.runner.spawn_users({WorkbenchUser.__name__: users})
+        return {}
+
+    def come_and_go(self, *, stay: Mapping[str, Any] | None, day: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+        """From now on people end their sessions and come back as `Stay` says, or come and go by the curve of a day;
+        returns at once."""
+        running = self._require()
+        if stay is not None:
+            running.people.stay(Stay(**stay))
+        if more := running.people.follow([DayPoint(**point) for point in day]):
+            running.runner.spawn_users({WorkbenchUser.__name__: more})
         return {}
 
     def snapshot(self) -> Mapping[str, Any]:
@@ -197,6 +208,6 @@ def main(folder: Path = Path("/data")) -> None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     client = LoadClient(folder)
-    names = ("start", "grow", "snapshot", "visit", "visited", "stop")
+    names = ("start", "grow", "come_and_go", "snapshot", "visit", "visited", "stop")
     serve_stdio({name: getattr(client, name) for name in names})
     client.end()

@@ -136,6 +136,10 @@ class JupyterHubClient:
         """Ask the hub to stop the server; `server` tells when it has."""
         self._expect(self._request("DELETE", f"/hub/api/users/{self.user}/server"), 202, 204, 400, 404)
 
+    def log_out(self) -> None:
+        """Have the hub forget the log-in."""
+        self._expect(self._request("GET", "/hub/logout"), 200, 302)
+
     def create_token(self, note: str) -> None:
         """Have the hub make an API token with this note. It may do nothing and does not expire: where a clock is set
         forward, the hub removes what has expired.

@@ -1,4 +1,4 @@
-"""What a data scientist does: log in, start, run a cell each beat, save now and then, come back after a failure.
+"""What a data scientist does: log in, start, run a cell each beat, save now and then, come back after a failure, leave.
 
 Nothing here knows Locust; `users` lets Locust run it.
 """
@@ -8,16 +8,17 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 import gevent
 
+from harness.core.attendance import DayPoint, Stay, moves
 from harness.core.clock import to_ns, to_s
 from harness.core.entrances import Entrance
 from harness.core.rows import Operation
-from harness.core.words import Capability
+from harness.core.words import LEAVE, Capability
 from harness.load.deadlines import DEADLINE_S, classify, deadline
 from harness.load.failures import FAILURES, describe
 from harness.load.jupyterhub import JupyterHubClient
@@ -56,12 +57,14 @@ class PersonState(StrEnum):
     STARTING = "starting"
     WORKING = "working"
     RECOVERING = "recovering"
+    AWAY = "away"
+    """Not there because they don't want to be: before they come, or after they went."""
     GAVE_UP = "gave_up"
     """Only a mistake of the harness ends a person early: the ladder itself never gives up."""
 
 
 class Person:
-    """One data scientist with one session."""
+    """One data scientist with one session at a time."""
 
     def __init__(
         self,
@@ -85,14 +88,43 @@ class Person:
         self._due_ns = 0
         self._beats = 0
         self._last_number = 0
-        entrance = plan.entrances[index % len(plan.entrances)]
-        self._client = JupyterHubClient(entrance.url, self.name, plan.password, node=entrance.node)
-        self._session = Session(self._client, stop)
+        self._entrance = plan.entrances[index % len(plan.entrances)]
+        self._password = plan.password
+        self._stay: Stay | None = None
+        self._stays = random.Random(f"{plan.seed}/{index}/stay")  # noqa: S311 - as above
+        self.leaves_ns: int | None = None
+        """When this person means to go; None: stays for ever."""
+        self._sessions = 0
+        self._open()
+
+    def _open(self) -> None:
+        """A browser without cookies: nobody on the platform knows where this person was before."""
+        self._client = JupyterHubClient(self._entrance.url, self.name, self._password, node=self._entrance.node)
+        self._session = Session(self._client, self._stop)
+        self._sessions += 1
+
+    @property
+    def gone(self) -> bool:
+        """Whether this person went for good."""
+        return self.state is PersonState.AWAY and self.leaves_ns is not None and self._stay is None
+
+    def stay(self, stay: Stay, from_ns: int) -> None:
+        """From now on this person goes home after a while, and comes back; counted from `from_ns` at first."""
+        self._stay = stay
+        self._draw_leaving(stay, from_ns)
+
+    def leave_at(self, leaves_ns: int) -> None:
+        """This person goes home then, for good."""
+        self.leaves_ns = leaves_ns
+
+    def _draw_leaving(self, stay: Stay, from_ns: int) -> None:
+        self.leaves_ns = from_ns + to_ns(self._stays.uniform(stay.at_least_s, stay.at_most_s))
 
     def arrive(self) -> None:
-        """Wait for one's turn in the ramp, log in and start the session; as often as it takes."""
+        """Wait for one's turn, log in and start the session; as often as it takes."""
         if not wait_for_turn(self.arrival_ns, self._stop):
             return
+        self.state = PersonState.STARTING
         due_ns = self.arrival_ns
 
         def log_in() -> bool:
@@ -106,6 +138,8 @@ class Person:
 
         if patiently(log_in, self._stop) and patiently(start, self._stop):
             self.state = PersonState.WORKING
+            if self._stay is not None:
+                self._draw_leaving(self._stay, time.monotonic_ns())
         self._due_ns = self._grid.first_at_or_after(time.monotonic_ns())
 
     def leave(self) -> None:
@@ -114,6 +148,8 @@ class Person:
 
     def end_session(self) -> bool:
         """Have the hub stop the session after the run is over; whether it was asked successfully."""
+        if self.state is PersonState.AWAY:
+            return True
         try:
             with deadline(_END_SESSION_S):
                 self._client.stop_server()
@@ -133,9 +169,15 @@ class Person:
         return max(0.0, to_s(self._due_ns - time.monotonic_ns()))
 
     def beat(self) -> None:
-        """Run a cell, save if it is time to, recover if one of them failed."""
+        """Run a cell, save if it is time to, recover if one of them failed; or go home, or come back."""
+        if self.state is PersonState.AWAY:
+            self.arrive()
+            return
         due_ns = self._due_ns
         if self.state is not PersonState.WORKING or not wait_for_turn(due_ns, self._stop):
+            return
+        if self.leaves_ns is not None and due_ns >= self.leaves_ns:
+            self._go_home(due_ns, self.leaves_ns)
             return
         self._beats += 1
         failure = self._perform(Capability.WORK, self._session.work, due_ns=due_ns, expected=self._session.known + 1)
@@ -148,6 +190,27 @@ class Person:
     def give_up(self) -> None:
         """The harness made a mistake with this person; the snapshot shows it."""
         self.state = PersonState.GAVE_UP
+
+    def _go_home(self, due_ns: int, leaves_ns: int) -> None:
+        """End the session, log out and go, whatever the platform makes of it."""
+        self._client.leave()
+        send_ns = time.monotonic_ns()
+        detail = ""
+        try:
+            with deadline(_END_SESSION_S):
+                self._client.stop_server()
+                self._client.log_out()
+        except FAILURES as error:
+            detail = describe(error)
+        self.state = PersonState.AWAY
+        self._client.close()
+        now_ns = time.monotonic_ns()
+        self._record_operation(
+            LEAVE, None, times_ns=(due_ns, send_ns, now_ns), counters=(-1, -1), ok=True, detail=detail
+        )
+        if self._stay is not None:
+            self.arrival_ns = max(now_ns, leaves_ns + to_ns(self._stay.away_s))
+            self._open()
 
     def _save(self, due_ns: int) -> Exception | None:
         # A number is used once, answered or not: an unanswered save may be on disk, and nobody could tell it from a
@@ -187,10 +250,11 @@ class Person:
             now_ns = time.monotonic_ns()
             # the observation ends before the answer: that it was still awaited belongs in the record too
             self._record_operation(
-                capability,
+                capability.value,
                 rung,
                 times_ns=(due_ns, send_ns, now_ns),
                 counters=(expected, -1),
+                ok=False,
                 detail="unanswered at the end",
             )
             raise
@@ -199,16 +263,20 @@ class Person:
         if failure is not None:
             self._client.close()  # a broken connection must not fail the next attempt too
         times_ns = (due_ns, send_ns, end_ns)
-        self._record_operation(capability, rung, times_ns=times_ns, counters=(expected, found), detail=detail)
+        counters = (expected, found)
+        self._record_operation(
+            capability.value, rung, times_ns=times_ns, counters=counters, ok=not detail, detail=detail
+        )
         return failure
 
     def _record_operation(
         self,
-        capability: Capability,
+        capability: str,
         rung: Rung | None,
         *,
         times_ns: tuple[int, int, int],
         counters: tuple[int, int],
+        ok: bool,
         detail: str,
     ) -> None:
         """Write the row of one operation: `times_ns` are due (0: when it was sent), send and end; `counters` are
@@ -218,12 +286,12 @@ class Person:
         self._record(
             Operation(
                 user=self.name,
-                session=f"{self.name}-1",
-                capability=capability.value,
+                session=f"{self.name}-{self._sessions}",
+                capability=capability,
                 due_ns=due_ns or send_ns,
                 send_ns=send_ns,
                 end_ns=end_ns,
-                ok=int(not detail),
+                ok=int(ok),
                 node=self._client.node,
                 kernel=self._client.kernel_id,
                 rung=rung.value if rung else "",
@@ -260,6 +328,28 @@ class People:
                     arrival_ns=arrival_ns,
                 )
             )
+
+    def stay(self, stay: Stay) -> None:
+        """From now on everybody goes home after a while, and comes back."""
+        now_ns = time.monotonic_ns()
+        for person in self.everybody:
+            person.stay(stay, now_ns)
+
+    def follow(self, day: Sequence[DayPoint]) -> int:
+        """From now on people come and go by the curve; returns how many more will come. Who goes is drawn by lot, all
+        of it now, so that no answer of the platform moves anybody."""
+        now_ns = time.monotonic_ns()
+        lot = random.Random(f"{self._plan.seed}/day")  # noqa: S311 - reproducible, not secret
+        there, before = [*self.everybody], len(self.everybody)
+        for at_s, move in moves(len(there), day):
+            at_ns = now_ns + to_ns(at_s)
+            if move > 0:
+                self.invite(1, at_ns, 0.0)
+                self.everybody[-1].state = PersonState.AWAY
+                there.append(self.everybody[-1])
+            else:
+                there.pop(lot.randrange(len(there))).leave_at(at_ns)
+        return len(self.everybody) - before
 
     def next_person(self) -> Person:
         """The next one who has not been taken yet."""

@@ -52,6 +52,8 @@ class WorkbenchUser(User):
     def beat(self) -> None:
         """One beat of work."""
         self._guarded(self.person.beat)
+        if self.person.gone:
+            raise StopUser
 
     def _guarded(self, action: Any) -> None:
         try:

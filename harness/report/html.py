@@ -18,6 +18,7 @@ from harness.core.picture import Picture
 from harness.core.topology import Topology
 from harness.core.words import Recovery
 from harness.report import checks, session_rows, tables, words
+from harness.report.scaling import scaling_lines
 from harness.report.server_events import missing_line, noticed_lines
 from harness.report.svg import inline_svg
 
@@ -98,6 +99,7 @@ def render_html(measures: Measures, background: Background | None = None) -> str
         total_rows=tables.total_rows(measures),
         change_headers=tables.CHANGE_HEADERS,
         change_rows=tables.change_rows(measures),
+        scaling_lines=list(scaling_lines(measures)),
         outcome=words.outcome_word(measures),
         effect_headers=tables.EFFECTS_HEADERS,
         effect_rows=tables.effect_rows(measures),

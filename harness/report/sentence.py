@@ -81,6 +81,9 @@ def _broken(measures: Measures) -> str:
     if not injected:
         return "Nothing was broken, a control run"
     text = ", then ".join(FAULT_PHRASES.get(one.kind, f"{one.kind} on {{}}").format(_machines(one)) for one in injected)
+    if measures.autoscale is not None:
+        times = "once" if len(injected) == 1 else f"{len(injected)} times"
+        text = f"a policy changed the number of nodes {times}"
     on_it = sum(row.on_target for row in measures.sessions)
     of_nodes = all(one.target.startswith("workbench") for one in injected)
     it = "it" if len(injected) == 1 and len(injected[0].targets) == 1 else "them"

@@ -13,6 +13,7 @@ from rich.text import Text
 from harness.analysis.measures import Measures
 from harness.core.verdict import Outcome
 from harness.report import checks, server_events, tables, words
+from harness.report.scaling import scaling_lines
 
 __all__ = ["STYLES", "render", "render_suite", "render_unprotected", "suite_line", "table_of", "verdict_line"]
 
@@ -38,8 +39,7 @@ def render(measures: Measures, console: Console, report_path: Path | str | None 
         console.print(_outages(measures))
     if any(len(one.outages) > 1 or one.places > 1 for one in measures.capabilities if one.outages):
         console.print(_rows("\noutages together", tables.TOTALS_HEADERS, tables.total_rows(measures)))
-    if rows := tables.change_rows(measures):
-        console.print(_rows("\nthe change, step by step", tables.CHANGE_HEADERS, rows))
+    _change(measures, console)
     if rows := tables.effect_rows(measures):
         console.print(_rows("\nwhat each fault did, from its injection", tables.EFFECTS_HEADERS, rows))
     _noticed(measures, console)
@@ -202,6 +202,13 @@ def _balancer_checks(measures: Measures) -> Table:
         *cells, verdict = row
         table.add_row(*(escape(cell) for cell in cells), Text(verdict, style="red" if checks.is_bad(verdict) else ""))
     return table
+
+
+def _change(measures: Measures, console: Console) -> None:
+    if rows := tables.change_rows(measures):
+        console.print(_rows("\nthe change, step by step", tables.CHANGE_HEADERS, rows))
+    for line in scaling_lines(measures):
+        console.print(Text(line))
 
 
 def _people(measures: Measures, console: Console) -> None:

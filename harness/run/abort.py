@@ -24,7 +24,8 @@ class AbortCondition:
         if self._abort_when is None:
             return ""
         working = snapshot["users"].get("working", 0)
-        if working * 100 >= self._abort_when.working_below_percent * self._users:
+        there = self._users - snapshot["users"].get("away", 0)
+        if working * 100 >= self._abort_when.working_below_percent * there:
             self._below_since_ns = None
             return ""
         if self._below_since_ns is None:
@@ -33,6 +34,6 @@ class AbortCondition:
         if seconds < self._abort_when.for_s:
             return ""
         return (
-            f"fewer than {self._abort_when.working_below_percent:g}% of {self._users} people could work for "
+            f"fewer than {self._abort_when.working_below_percent:g}% of {there} people could work for "
             f"{seconds:.1f} s, {working} at last"
         )

@@ -15,6 +15,7 @@ from harness.faults.registry import FAULTS
 from harness.faults.rehearsal import RehearsalHost
 from harness.run.paper import paper_plan
 from harness.run.plan import needed_images, platform_for, time_line
+from harness.run.scaling_lines import attendance_lines, scale_lines
 from harness.run.suite import SuiteEntry
 from harness.run.upgrading import check_upgrade, upgrade_lines
 from harness.spec.targets import parse_target
@@ -62,6 +63,7 @@ def _experiment(topology: Topology, experiment: Experiment) -> Iterator[str]:
     topology = platform_for(topology, experiment)
     load = experiment.load
     yield f"{experiment.name}: {load.users} people, steady for {experiment.steady_state_s:g} s, then"
+    yield from (f"  {line}" for line in attendance_lines(topology, load))
     now_s = 0.0
     host = RehearsalHost(lambda: to_ns(now_s))
     host.machines.links = {link_name(link.from_, link.to) for link in topology.links}
@@ -111,9 +113,7 @@ def _changes(topology: Topology, experiment: Experiment) -> Iterator[str]:
         check_upgrade(topology, experiment)
         yield f"  {experiment.upgrade.at_s:8.1f} s  an upgrade, on a platform that nobody has used"
         yield from (f"{_INDENT}{line.strip()}" for line in upgrade_lines(topology, experiment))
-    for scale in experiment.scale:
-        how = "" if scale.drain else ", without draining whoever goes"
-        yield f"  {scale.at_s:8.1f} s  {scale.role} to {scale.to} nodes{how}"
+    yield from (f"  {line}" for line in scale_lines(topology, experiment, _INDENT[2:]))
 
 
 def _growth(growth: Growth) -> Iterator[str]:

@@ -61,7 +61,7 @@ def needs_of(topology: Topology, experiment: Experiment) -> Needs:
     needs = Needs(
         topology=platform_for(topology, experiment),
         clock_roles=clock_roles(experiment),
-        fresh=bool(experiment.changes),
+        fresh=experiment.changes_nodes,
     )
     if upgrade is None:
         return needs

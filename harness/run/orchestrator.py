@@ -17,6 +17,7 @@ from harness.core.specs import ContainerSpec
 from harness.errors import RunError, RunInterrupted
 from harness.run.abort import AbortCondition
 from harness.run.artifacts import RunFolder
+from harness.run.changes.autoscaling import Autoscaling
 from harness.run.changes.changing import Changing
 from harness.run.changes.nodes import Nodes
 from harness.run.growth import Growing
@@ -85,7 +86,7 @@ class Orchestrator:
         self._history = HistoryWriter(folder.history, clock)
         self._abort = AbortCondition(experiment.abort_when, experiment.load.users)
         self._growth = Growing(experiment, self._history, clock, watcher)
-        nodes = Nodes(
+        self._nodes = Nodes(
             stage,
             clock,
             interrupts=interrupts,
@@ -95,10 +96,19 @@ class Orchestrator:
         )
         self._changing = Changing(
             experiment,
-            nodes,
+            self._nodes,
             history=self._history,
             clock=clock,
             watcher=watcher,
+            watch_until=self._watch_load_until,
+        )
+        self._autoscaling = Autoscaling(
+            experiment,
+            self._nodes,
+            self._changing,
+            sessions=lambda: self._sessions,
+            history=self._history,
+            clock=clock,
             watch_until=self._watch_load_until,
         )
         self._loaded = False
@@ -153,6 +163,7 @@ class Orchestrator:
         self._phase(Phase.FAULTS, self._describe_faults(), lasts_s(self._experiment))
         start_ns = self._clock.now_ns()
         self._growth.plan(start_ns)
+        self._stage.let_people_go(self._experiment.load)
         try:
             for act in acts:
                 # a hold counts from the injection itself, which took its time
@@ -163,6 +174,7 @@ class Orchestrator:
                 if not self._carry_out(deployment, act):
                     return
             self._changing.carry_out(start_ns)
+            self._autoscaling.follow(start_ns)
             while self._growth.goes_on:
                 self._watch_until(client, self._clock.now_ns() + to_ns(_POLL_S))
         finally:
@@ -403,7 +415,8 @@ class Orchestrator:
         read_back(*where, clock=self._clock, prefix=self._stage.prefix)
 
     def _collect_containers(self, deployment: Deployment) -> None:
-        collect_containers(deployment, self._stage.specs, self._folder)
+        specs = [*self._stage.specs, *map(self._stage.node, self._nodes.joined)]
+        collect_containers(deployment, specs, self._folder)
         note_wall(deployment.agent, self._history)
 
     def _attempt_unless_hurried(self, part: Callable[[], object]) -> None:

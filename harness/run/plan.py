@@ -68,9 +68,10 @@ def time_line(experiment: Experiment) -> list[Act]:
 
 
 def lasts_s(experiment: Experiment) -> float:
-    """Seconds after the steady state until the last act, and until the last step of a growth that is carried."""
+    """Seconds after the steady state until the last act, until the last step of a growth that is carried, and until the
+    end of a day's curve."""
     growth = experiment.growth
-    ends = [act.at_s for act in time_line(experiment)]
+    ends = [act.at_s for act in time_line(experiment)] + [experiment.load.day_s]
     return max([0.0, *ends, *([growth.longest_s(experiment.load.users)] if growth else [])])
 
 
@@ -85,7 +86,10 @@ def platform_for(topology: Topology, experiment: Experiment) -> Topology:
     nodes = topology.workbench.nodes
     if experiment.upgrade and experiment.upgrade.strategy == "blue_green":
         return topology.with_spares(nodes)
-    return topology.with_spares(max((scale.to - nodes for scale in experiment.scale), default=0))
+    wanted = [scale.to for scale in experiment.scale]
+    if topology.workbench.autoscale and experiment.load.day:
+        wanted.append(topology.workbench.autoscale.nodes_at_most)
+    return topology.with_spares(max((to - nodes for to in wanted), default=0))
 
 
 def release_image(topology: Topology, role: Role, release: str) -> str:
@@ -128,7 +132,7 @@ def check_memory(topology: Topology, experiment: Experiment, machine: Mapping[st
     session = SESSION_BYTES[start]
     fits = users_that_fit(topology, experiment, machine)
     load, growth = experiment.load, experiment.growth
-    users = growth.users_at_most if growth else load.users
+    users = growth.users_at_most if growth else load.users_at_most
     if users > fits:
         hint = f"set `load: {{users: {fits}}}` in the experiment, or `--users {fits}`"
         if growth:

@@ -103,6 +103,7 @@ def control_of(experiment: Experiment) -> Experiment:
     watched_s = max(CONTROL_AT_LEAST_S, CONTROL_START_PROBES * experiment.load.start_probe_every_s)
     return replace(
         experiment,
+        load=replace(experiment.load, day=()),
         name=CONTROL,
         description=f"The load of {experiment.name}, and no {'change' if experiment.changes else 'fault'}.",
         faults=(),
@@ -125,7 +126,8 @@ def schedule(topology: Topology, experiment: Experiment, seed: int) -> dict[str,
     return {
         "faults": [_fault(topology, fault, index, seed) for index, fault in enumerate(experiment.faults)],
         "growth": asdict(growth) if growth else None,
-        "load": asdict(experiment.load),
+        # without what the load leaves out, so that schedules are equal to those of versions which did not know it
+        "load": {key: value for key, value in asdict(experiment.load).items() if value not in (None, ())},
         "users_seed": seed,
         # a key of its own only where there are some: schedules without any keep the hashes that they had
         **({"changes": [asdict(change) for change in experiment.changes]} if experiment.changes else {}),

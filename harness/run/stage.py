@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from harness.components import jupyterhub, patroni
 from harness.components.base import generate_secrets
 from harness.components.registry import image, plan, serving_nodes
 from harness.core.entrances import ENTRANCES_VARIABLE
+from harness.core.experiment import Load
 from harness.core.specs import ContainerSpec, NodeContext
 from harness.core.topology import Topology
 from harness.core.words import Role
@@ -136,12 +137,20 @@ class Stage:
             **load,
         )
 
+    def let_people_go(self, load: Load) -> None:
+        """From now on people come and go, where the load says so; until here all stayed, so that all could be seen at
+        work."""
+        if load.comes_and_goes:
+            stay, day = asdict(load.stay) if load.stay else None, [asdict(point) for point in load.day]
+            self.client.call("come_and_go", stay=stay, day=day)
+
     def unfit(self, users: int, *, grown: bool) -> str:
         """Look whether everybody works, so that the next experiment may start here; says why it may not."""
         if grown:
             self.unfit_because = "it was overloaded on purpose"  # no fair start for anybody
         else:
-            working = self.client.call("snapshot", timeout_s=15.0)["users"].get("working", 0)
+            people = self.client.call("snapshot", timeout_s=15.0)["users"]
+            working = people.get("working", 0) + people.get("away", 0)
             self.unfit_because = "" if working >= users else f"{working} of {users} people worked at the end"
         return self.unfit_because
 

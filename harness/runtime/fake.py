@@ -71,6 +71,8 @@ class _Agent:
             return {"undone": self._lifecycle.undo_all()}
         if op == "watch_servers":
             return self._servers.begin(**args)
+        if op == "watch_servers_of":
+            return self._servers.began(**args)
         if op == "end_servers_watch":
             return self._servers.end()
         raise PeerError(f"unknown request {op!r}")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.core.attendance import DayPoint, moves
 from harness.core.clock import to_ns
 from harness.core.names import hub_writer_name, writer_name
 from harness.core.rows import UNREACHABLE, BalancerView, DatabaseWrite, HubWrite, Operation, ProbeSample, RowWriter
-from harness.core.words import Capability
+from harness.core.words import LEAVE, Capability
 from harness.errors import PeerError
 from harness.runtime.fake_platform import Behaviour, FakePlatform
 
@@ -30,6 +31,7 @@ class FakeClient:
         self._plan: Mapping[str, Any] = {}
         self._start_ns = 0
         self._arrivals_ns: list[int] = []
+        self._leaves_ns: dict[int, int] = {}
         self._visited: Mapping[str, Any] = {}
         self.saved = saved
 
@@ -38,10 +40,11 @@ class FakeClient:
         if op == "start":
             self._plan, self._start_ns = args, now_ns
             self._platform.people_seed = args["seed"]
-            self._arrivals_ns = [now_ns] * args["users"]
-            return {}
-        if op == "grow":
+        if op in ("start", "grow"):
             self._arrivals_ns += [now_ns] * args["users"]
+            return {}
+        if op == "come_and_go":
+            self._follow([DayPoint(**point) for point in args["day"]], now_ns)
             return {}
         if op == "snapshot":
             if self._behaviour.on_sleep:
@@ -59,6 +62,20 @@ class FakeClient:
             return self._write(now_ns)
         raise PeerError(f"unknown request {op!r}")
 
+    def _follow(self, day: Sequence[DayPoint], now_ns: int) -> None:
+        """The first who came are the first who go; those of whom `stay` speaks stay here."""
+        there = list(range(len(self._arrivals_ns)))
+        for at_s, move in moves(len(there), day):
+            if move > 0:
+                there.append(len(self._arrivals_ns))
+                self._arrivals_ns.append(now_ns + to_ns(at_s))
+            else:
+                self._leaves_ns[there.pop(0)] = now_ns + to_ns(at_s)
+
+    def _there(self, index: int, t_ns: int) -> bool:
+        """Whether somebody has come and not gone."""
+        return self._arrivals_ns[index] <= t_ns < self._leaves_ns.get(index, t_ns + 1)
+
     def _working(self, t_ns: int) -> bool:
         """Whether a person's session works: somebody serves, for long enough to have started a session there."""
         if not self._behaviour.steady:
@@ -72,8 +89,8 @@ class FakeClient:
 
     def working_at(self, t_ns: int) -> list[str]:
         """Who has a session that works."""
-        came = [index for index, came_ns in enumerate(self._arrivals_ns) if came_ns <= t_ns and self._carried(index)]
-        return [self._name(index) for index in came] if self._working(t_ns) else []
+        there = [index for index in range(len(self._arrivals_ns)) if self._there(index, t_ns) and self._carried(index)]
+        return [self._name(index) for index in there] if self._working(t_ns) else []
 
     def _name(self, index: int) -> str:
         return f"{self._plan['prefix']}user{index}"
@@ -89,13 +106,14 @@ class FakeClient:
 
     def _snapshot(self, now_ns: int) -> Mapping[str, Any]:
         works = self._working(now_ns)
-        users = len(self._arrivals_ns)
-        working = sum(map(self._carried, range(users))) if works else 0
+        there = [index for index in range(len(self._arrivals_ns)) if self._there(index, now_ns)]
+        users, away = len(there), len(self._arrivals_ns) - len(there)
+        working = sum(map(self._carried, there)) if works else 0
         since_ns = self._good_since_ns(now_ns) if works else None
         good = {"samples": 9, "good_since_ns": since_ns, "last_ok": works, "last_detail": ""}
         return {
             "t_ns": now_ns,
-            "users": {"working": working, "recovering": users - working},
+            "users": {"working": working, "recovering": users - working, "away": away},
             "nodes": {self._platform.active_at(now_ns): working} if works else {},
             "capabilities": {capability.value: dict(good) for capability in Capability},
         }
@@ -165,6 +183,9 @@ class FakeClient:
         rows, counter, saves, beat = list[Operation](), 0, 0, 0
         node, session_began_ns = platform.active_at(due_ns), platform.serving_since(due_ns)
         while due_ns < end_ns:
+            if not self._there(index, due_ns):
+                gone = Operation(user, f"{user}-1", LEAVE, due_ns, due_ns, due_ns, 1, node, "", "", -1, -1, "")
+                return [*rows, gone]
             beat += 1
             works = self._working(due_ns) and self._carried(index)
             saving = beat % plan["save_every"] == 0

@@ -25,7 +25,7 @@ _LOOK_NS = to_ns(0.001)
 
 
 class FakeServersWatch:
-    """The two requests of the agent that are about servers."""
+    """The three requests of the agent that are about servers."""
 
     def __init__(self, platform: FakePlatform, client: Callable[[], FakeClient], folder: Path) -> None:
         self._platform = platform
@@ -38,6 +38,10 @@ class FakeServersWatch:
     def begin(self, nodes: Sequence[str]) -> Mapping[str, Any]:
         self._nodes, self._since_ns = nodes, self._platform.clock.now_ns()
         self._watches += 1
+        return {}
+
+    def began(self, node: str) -> Mapping[str, Any]:
+        self._nodes = [*dict.fromkeys([*self._nodes, node])]
         return {}
 
     def end(self) -> Mapping[str, Any]:

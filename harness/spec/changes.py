@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
 
 from harness.core.change import CURRENT, STRATEGIES, Scale, Upgrade
 from harness.core.experiment import Experiment
@@ -17,10 +19,13 @@ __all__ = ["check_changes", "why_no_change"]
 
 #: The run's subnet keeps so many addresses for nodes (`harness.components.base`).
 _NODES_AT_MOST = 9
+#: What stands alone beside a day's curve, or can't be judged by it.
+_BESIDE_DAY = ("faults", "upgrade", "scale", "abort_when")
 
 
 def check_changes(document: Document) -> None:
     """What a change says must not contradict itself, and it stands alone; wrong types were said to be so."""
+    _check_attendance(document)
     upgrade, scales = get(document.data, "upgrade"), as_list(get(document.data, "scale"))
     first, last = get(upgrade, "from"), get(upgrade, "to")
     if isinstance(first, str) and first == last:
@@ -58,10 +63,52 @@ def _ways(component: str) -> str:
     return f"{listed(STRATEGIES[component])} for component {component}"
 
 
+def _check_attendance(document: Document) -> None:
+    """How people come and go must not contradict itself, nor what is done beside it."""
+    load = get(document.data, "load")
+    stay, day = get(load, "stay"), as_list(get(load, "day"))
+    least, most = get(stay, "at_least_s"), get(stay, "at_most_s")
+    if _numbers(least, most) and least > most:
+        document.add(
+            ("load", "stay", "at_most_s"),
+            f"load.stay.at_most_s is {found(most)} with at_least_s {found(least)}, expected at least that",
+        )
+    moments = [get(point, "at_s") for point in day]
+    for index, (before, moment) in enumerate(pairwise(moments), start=1):
+        if _numbers(before, moment) and moment <= before:
+            document.add(
+                ("load", "day", index, "at_s"),
+                f"load.day[{index}].at_s is {found(moment)} after {found(before)}, expected the points in the order of "
+                "time",
+            )
+    there = [f"load.{key}" for key, value in (("stay", stay), ("day", day)) if value]
+    if len(there) > 1:
+        document.add(("load", "stay"), "load.stay together with load.day, expected one: both say when people go")
+    for key in ("growth", *(_BESIDE_DAY if day else ())):
+        if there and get(document.data, key):
+            document.add(
+                (key,),
+                f"{key} together with {there[-1]}, expected one of them: nobody could tell who is away because of what",
+            )
+
+
+def _numbers(*values: Any) -> bool:
+    return all(type(value) in (int, float) for value in values)
+
+
 def why_no_change(topology: Topology, experiment: Experiment) -> str:
     """Why a planned change of the experiment can't be had on this topology; empty if all can."""
+    if experiment.load.day and topology.workbench.autoscale is None:
+        return f"load.day: {topology.name} has no workbench.autoscale by which the number of nodes could follow"
     problems = (problem for change in experiment.changes for problem in _problems(topology, change))
-    return next(problems, "")
+    if problem := next(problems, ""):
+        return problem
+    nodes = topology.workbench.nodes
+    for scale in experiment.scale:
+        if scale.to == nodes:
+            return f"scale to {scale.to}: {topology.name} has as many nodes by then, so nothing would change"
+        nodes = scale.to
+    return ""
 
 
 def _problems(topology: Topology, change: Upgrade | Scale) -> Iterator[str]:
@@ -71,6 +118,8 @@ def _problems(topology: Topology, change: Upgrade | Scale) -> Iterator[str]:
             yield f"scale: {topology.name} has no {Role.LOAD_BALANCER}, so nobody would be sent to a node that joins"
         if workbench.mode not in {"active-active", "active-passive"}:
             yield f"scale: with workbench.mode {workbench.mode} the number of nodes is fixed"
+        if topology.storage is None:
+            yield f"scale: {topology.name} has no {Role.STORAGE}, so a node that goes takes its people's homes with it"
         return
     yield from _component_problems(topology, change)
     if change.strategy != "blue_green":

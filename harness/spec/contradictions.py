@@ -30,6 +30,7 @@ def check_contradictions(document: Document, topology: Topology | None) -> None:
     _check_empty(document)
     if _has(document, Role.WORKBENCH):
         _check_nodes(document)
+        _check_autoscale(document)
         _check_who_sends_people(document)
         _check_lease(document)
         _check_snapshots(document)
@@ -90,6 +91,34 @@ def _check_nodes(document: Document) -> None:
             (Role.WORKBENCH, "spare_nodes"),
             f"workbench.spare_nodes is {spares} with mode {mode}, expected it with active-active or active-passive: "
             "elsewhere nobody is sent to a node that joins; leave it out",
+        )
+
+
+def _check_autoscale(document: Document) -> None:
+    """The policy, the nodes that are there at first, and the mode."""
+    knobs = _knobs(get(document.data, Role.WORKBENCH), Workbench)
+    policy = get(get(document.data, Role.WORKBENCH), "autoscale")
+    if not isinstance(policy, dict):
+        return
+    here = (Role.WORKBENCH, "autoscale")
+    least, most, nodes = get(policy, "nodes_at_least", 1), get(policy, "nodes_at_most"), knobs.get("nodes", 0)
+    if type(least) is int and type(most) is int:
+        if least > most:
+            document.add(
+                (*here, "nodes_at_least"),
+                f"workbench.autoscale.nodes_at_least is {least} with nodes_at_most {most}, expected at most {most}",
+            )
+        elif not least <= nodes <= most:
+            document.add(
+                here,
+                f"workbench.autoscale keeps {least} to {most} nodes with workbench.nodes {nodes}, expected that number "
+                "among them: it is how many there are at first",
+            )
+    if knobs.get("mode") != "active-active" or not _has(document, Role.STORAGE):
+        document.add(
+            here,
+            "workbench.autoscale is given, expected it with mode: active-active and storage only: else nobody is sent "
+            "to a node that joins, or one that goes takes its people's homes with it; leave it out",
         )
 
 

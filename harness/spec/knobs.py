@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
-from harness.core.products import Database, LoadBalancer, Patroni, Storage, Workbench
+from harness.core.products import Autoscale, Database, LoadBalancer, Patroni, Storage, Workbench
 from harness.core.topology import Link, Promise, Topology
 from harness.spec.docstrings import class_doc, field_docs
 from harness.spec.schema import expected
@@ -43,6 +43,7 @@ def all_knobs() -> Iterator[Knobs]:
     yield _of(Topology, "At the top", without=("name",))
     yield _of(LoadBalancer, "load_balancer")
     yield _of(Workbench, "workbench")
+    yield _of(Autoscale, "workbench.autoscale")
     yield _of(Database, "database (product: postgresql)")
     inherited = [field.name for field in dataclasses.fields(Database) if field.name != "product"]
     cluster = _of(Patroni, "database (product: patroni), beside those of postgresql", without=inherited)

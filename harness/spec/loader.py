@@ -84,7 +84,7 @@ def check_pair(
         if mistake := topology.why_no_link(link):
             noted.append((("links", index), f"links[{index}] can't be put into {topology_path}: {mistake}"))
     if reason := why_no_change(topology, experiment):
-        here = ("upgrade",) if experiment.upgrade else ("scale",)
+        here: Loc = ("load", "day") if experiment.load.day else ("upgrade",) if experiment.upgrade else ("scale",)
         noted.append((here, f"can't be done to {topology_path}: {reason}"))
     topology = topology.with_links(experiment.links)
     for index, fault in enumerate(experiment.faults):

@@ -100,6 +100,12 @@ def test_a_contradiction_in_a_topology_names_both_fields(harness: Harness, tmp_p
     assert "active-passive" in error
 
 
+def test_a_role_that_cannot_be_scaled_is_refused(harness: Harness) -> None:
+    code, _, error = harness("run", "single", "scale-up")
+    assert code == 64
+    assert "single has no load_balancer, so nobody would be sent to a node that joins" in error
+
+
 def test_a_dry_run_prints_the_plan_and_starts_nothing(harness: Harness) -> None:
     code, out, _ = harness("run", "active-passive", "--dry-run")
     assert code == 0

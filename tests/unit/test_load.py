@@ -262,7 +262,7 @@ def test_client_against_a_dead_platform(tmp_path: Path) -> None:
         process.stdin.close()
         assert process.wait(10) == 0
         assert "Traceback" not in process.stderr.read()
-    assert snapshot["users"] == {"starting": 5, "working": 0, "recovering": 0, "gave_up": 0}
+    assert snapshot["users"] == {"starting": 5, "working": 0, "recovering": 0, "away": 0, "gave_up": 0}
     operations, rows = split_checked((tmp_path / "operations.csv").read_bytes(), Operation, "operations")
     assert stopped["operations"] == {"path": str(tmp_path / "operations.csv"), "rows": rows}
     assert b"ConnectionError: ECONNREFUSED" in operations

@@ -81,6 +81,19 @@ def look(kernel: Kernel, host: RehearsalHost) -> Seen:
     return NodeServers(host, NODES, kernel.proc).look
 
 
+def test_a_node_that_joins_or_comes_back_as_another_container_is_looked_at(kernel: Kernel, host: RehearsalHost) -> None:
+    servers = NodeServers(host, NODES[:1], kernel.proc)
+    kernel.run("workbench-1", 10, COLD, "/user/ann/")
+    assert servers.look() == {}
+    servers.began("workbench-1")
+    assert servers.look() == {("workbench-1", "ann"): 1}
+    shutil.rmtree(kernel.group("workbench-0"))
+    kernel.boot("workbench-0")
+    servers.began("workbench-0")
+    kernel.run("workbench-0", 11, COLD, "/user/bob/")
+    assert servers.look() == {("workbench-0", "bob"): 1, ("workbench-1", "ann"): 1}
+
+
 @pytest.mark.parametrize("command", [COLD, FORKED], ids=["cold", "prewarmed"])
 def test_a_server_is_told_from_what_runs_beside_it(kernel: Kernel, look: Seen, command: str) -> None:
     kernel.run("workbench-0", 10, "/usr/bin/python3\0-m\0node_supervisor\0")

@@ -44,7 +44,7 @@ def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, undrawn: None) -> list
         (["--strategy", "rolling,sideways"], "--strategy sideways, expected one of: rolling, blue_green, all_at_once"),
         (["--to", "previous"], "from previous to previous: nothing changes"),
         (["--to", "next"], "there is no release next of workbench, expected one of: current, "),
-        (["--component", "dtabase"], "--component dtabase, expected one of: workbench, database, load-balancer, storage"),
+        (["--component", "dtabase"], "--component dtabase, expected one of: workbench, database, load-balancer, sto"),
         (["--component", "storage"], "there is no release previous of storage, expected one of: current, next"),
         (["--component", "database", "--drain-s", "3"], "with component database, expected none: it is about nodes"),
         (["--component", "database", "--strategy", "blue_green"], "--strategy blue_green, expected one of: rolling"),

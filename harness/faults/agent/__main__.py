@@ -97,6 +97,7 @@ def main() -> None:
         "clean": clean,
         "make_volume": host.volumes.make,
         "watch_servers": servers.begin,
+        "watch_servers_of": servers.began,
         "end_servers_watch": servers.end,
         "strays": lambda pool, heal: {"strays": strays(engine, pool, heal=heal)},
     }

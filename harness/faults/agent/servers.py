@@ -57,6 +57,12 @@ class NodeServers:
         for node in nodes:
             self._group(node)
 
+    def began(self, node: str) -> None:
+        """A node joined, or came back as another container: its control group is another one. Raises as `__init__`."""
+        self._groups.pop(node, None)
+        self._nodes = tuple(dict.fromkeys([*self._nodes, node]))
+        self._group(node)
+
     def look(self) -> Counter[tuple[str, str]]:
         """How many servers run now, by node and person. Raises OSError where something can't be read."""
         known, self._known = self._known, {}
@@ -139,6 +145,14 @@ class ServersWatch:
         self._running = _Running(servers, self._folder / f"servers-{self._watches}.csv")
         return {}
 
+    def began(self, node: str) -> Mapping[str, Any]:
+        """Look at this node too: it joined, or is another container from now on. Raises `PeerError` if there is no
+        watch."""
+        if self._running is None:
+            raise PeerError("the servers of nodes are not watched")
+        self._running.servers.began(node)
+        return {}
+
     def end(self) -> Mapping[str, Any]:
         """Look no more; path and rows of the file, and how many looks failed, with the first reason.
 
@@ -154,7 +168,7 @@ class _Running:
     """One watch, from its first look to its last."""
 
     def __init__(self, servers: NodeServers, path: Path) -> None:
-        self._servers = servers
+        self.servers = servers
         self._path = path
         self._rows = RowWriter(path, ServersSeen)
         self._last: Counter[tuple[str, str]] = Counter()
@@ -195,7 +209,7 @@ class _Running:
     def _look(self) -> None:
         send_ns = time.monotonic_ns()
         try:
-            seen = self._servers.look()
+            seen = self.servers.look()
         except (OSError, HarnessError) as error:
             self._fail(str(error))
             return

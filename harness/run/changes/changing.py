@@ -37,7 +37,7 @@ class Changing:
         watch_until: Callable[[int], None],
     ) -> None:
         """`watch_until` watches people until a moment; it raises where the experiment is to be given up."""
-        self._changes = experiment.changes
+        self._changes = [*experiment.changes]
         self._nodes = nodes
         self._members = Members(nodes.hands)
         self._history = history
@@ -51,9 +51,22 @@ class Changing:
         """All of them, each at its time after the steady state, or as soon as the one before it is over."""
         for index, change in enumerate(self._changes):
             self._watch_until(start_ns + to_ns(change.at_s))
-            self._now, self._begun = index, []
-            how, reason = self._upgrade(change) if isinstance(change, Upgrade) else self._scale(change)
-            self._end(how, reason)
+            self._carry_out(index, change)
+
+    @property
+    def following(self) -> int:
+        """The index of a change that nobody planned, if one begins now."""
+        return len(self._changes)
+
+    def scale(self, change: Scale) -> None:
+        """Carry out a change that nobody planned."""
+        self._changes.append(change)
+        self._carry_out(len(self._changes) - 1, change)
+
+    def _carry_out(self, index: int, change: Upgrade | Scale) -> None:
+        self._now, self._begun = index, []
+        how, reason = self._upgrade(change) if isinstance(change, Upgrade) else self._scale(change)
+        self._end(how, reason)
 
     def give_up(self, why: str) -> None:
         """The experiment went too far in the middle of a change: an upgrade is taken back at once."""
@@ -92,7 +105,8 @@ class Changing:
         nodes = self._nodes
         before = len(nodes.there)
         try:
-            self._take(scale_steps(nodes.topology, change, nodes.there, nodes.free), change)
+            steps = scale_steps(nodes.topology, change, nodes.there, nodes.free, active=nodes.holder())
+            self._take(steps, change)
         except ChangeFailed as failed:
             nodes.give_up_beyond(before)
             return ChangeEnd.TAKEN_BACK, failed.message

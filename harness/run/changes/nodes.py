@@ -69,8 +69,17 @@ class Nodes:
 
     @property
     def free(self) -> tuple[str, ...]:
-        """The places for those who may join."""
-        return tuple(name for name in self._stage.spares if name not in self.there)
+        """The places for those who may join, also those of nodes that went."""
+        return tuple(name for name in self._places if name not in self.there)
+
+    @property
+    def joined(self) -> tuple[str, ...]:
+        """Those who are there and were not from the beginning."""
+        return tuple(name for name in self.there if name in self._stage.spares)
+
+    @property
+    def _places(self) -> tuple[str, ...]:
+        return (*members(self.topology, Role.WORKBENCH), *self._stage.spares)
 
     def holder(self) -> str:
         """The node that holds the lease; empty where there is none, or nobody holds it right now."""
@@ -129,7 +138,10 @@ class Nodes:
         image = release_image(self.topology, Role.WORKBENCH, step.release) if step.release else self._stage.release
         specs = [self._spec(name, image, change, upgrade=bool(step.release), back=back) for name in step.nodes]
         self._there = list(dict.fromkeys([*self.there, *step.nodes]))
-        return self.hands.start(specs)
+        seen = self.hands.start(specs)
+        for name in step.nodes:  # another container than before, if there was one
+            self.hands.deployment.agent.call("watch_servers_of", node=name)
+        return seen
 
     def _spec(self, name: str, image: str, change: Upgrade | Scale, *, upgrade: bool, back: bool) -> ContainerSpec:
         spec = self._stage.node(name)
@@ -168,8 +180,7 @@ class Nodes:
     # -- the hubs' databases ---------------------------------------------------------------------------------------
 
     def _database(self, node: str) -> str:
-        index = (*members(self.topology, Role.WORKBENCH), *self._stage.spares).index(node)
-        return databases.hub_database(self.topology, index)
+        return databases.hub_database(self.topology, self._places.index(node))
 
     def _copy(self, nodes: tuple[str, ...], *, restore: bool) -> str:
         names = list(dict.fromkeys(self._database(node) for node in nodes))

@@ -46,13 +46,17 @@ def upgrade_steps(
     return _possible(topology, steps)
 
 
-def scale_steps(topology: Topology, scale: Scale, nodes: Sequence[str], spares: Sequence[str]) -> list[Step]:
-    """From `nodes` to as many as are wanted; the next of `spares` come, the last of `nodes` go."""
+def scale_steps(
+    topology: Topology, scale: Scale, nodes: Sequence[str], spares: Sequence[str], *, active: str = ""
+) -> list[Step]:
+    """From `nodes` to as many as are wanted; the next of `spares` come, the last of `nodes` go. The `active` one stays
+    where care is taken (`drain`): nobody works on one that stands by."""
     if scale.to >= len(nodes):
         new = tuple(spares[: scale.to - len(nodes)])
         steps = _come(new) if new else []
     else:
-        steps = _leave(topology, tuple(nodes[scale.to :]), drained=scale.drain)
+        order = sorted(nodes, key=lambda node: node != active) if scale.drain and active in nodes else nodes
+        steps = _leave(topology, tuple(order[scale.to :]), drained=scale.drain)
     return _possible(topology, steps)
 
 
