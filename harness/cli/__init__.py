@@ -13,7 +13,18 @@ from collections.abc import Callable, Mapping
 import typer
 from typer._click.exceptions import ClickException  # typer does not re-export the base of its usage errors
 
-from harness.cli import calibration, catalogue, comparing, handover, nines, platforms, results, running, upgrading
+from harness.cli import (
+    attaching,
+    calibration,
+    catalogue,
+    comparing,
+    handover,
+    nines,
+    platforms,
+    results,
+    running,
+    upgrading,
+)
 from harness.cli.common import EXIT_ERROR, EXIT_INCONCLUSIVE, EXIT_UNAVAILABLE, EXIT_USAGE
 from harness.errors import EngineUnavailable, HarnessError, RecordOfOtherVersion, UnfinishedRecord, UsageError
 
@@ -23,6 +34,7 @@ __all__ = ["app", "main"]
 COMMANDS: Mapping[str, Callable[..., int]] = {
     "run": running.run,
     "matrix": running.matrix,
+    "watch": attaching.watch,
     "preupgrade": upgrading.preupgrade,
     "up": platforms.up,
     "down": platforms.down,

@@ -49,6 +49,10 @@ class Plan:
     start_probe_every_s: float
     seed: int
 
+    def session(self, name: str, entrance: Entrance, stop: Event) -> Session:
+        """What the person of this name has on the platform."""
+        return Session(JupyterHubClient(entrance.url, name, self.password, node=entrance.node), stop)
+
 
 class PersonState(StrEnum):
     """What a person is at."""
@@ -86,8 +90,8 @@ class Person:
         self._beats = 0
         self._last_number = 0
         entrance = plan.entrances[index % len(plan.entrances)]
-        self._client = JupyterHubClient(entrance.url, self.name, plan.password, node=entrance.node)
-        self._session = Session(self._client, stop)
+        self._session = plan.session(self.name, entrance, stop)
+        self._client = self._session.client
 
     def arrive(self) -> None:
         """Wait for one's turn in the ramp, log in and start the session; as often as it takes."""
