@@ -35,7 +35,7 @@ __all__ = [
 
 _EXPERIMENTAL = (
     "Experimental: the adapter for RStudio Server and Posit Workbench was written from the public sources of RStudio "
-    "Server and tested against a recorded contract only, never against a licensed Posit Workbench."
+    "Server and tested against a contract recorded from them, never against a licensed Posit Workbench."
 )
 #: What can be done through an engine's API, each with an undoing of its own.
 DOCKER_ACTS = ("kill", "stop", "restart", "pause")
@@ -85,14 +85,15 @@ class JupyterHubSession:
 
 @dataclass(frozen=True, kw_only=True)
 class PositWorkbenchSession:
-    """Experimental. RStudio Server or Posit Workbench at the root of `url`, with its own log-in form.
+    """Experimental. RStudio Server, or a Posit Workbench with one session for each user
+    (`server-multiple-sessions=0`), at the root of `url`, with its own log-in form.
 
-    Written from the public sources of RStudio Server and tested against a recorded contract, never against a licensed
-    Posit Workbench; every report says so.
+    Written from the public sources of RStudio Server and tested against a contract recorded from them, never against a
+    licensed Posit Workbench; every report says so.
     """
 
     __pydantic_config__: ClassVar[dict[str, object]] = STRICT
-    CAPABILITIES: ClassVar[tuple[Capability, ...]] = (Capability.LOG_IN, Capability.START_SESSION, Capability.WORK)
+    CAPABILITIES: ClassVar[tuple[Capability, ...]] = (Capability.LOG_IN, Capability.WORK)
 
     product: Literal["posit-workbench"] = "posit-workbench"
 

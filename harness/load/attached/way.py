@@ -13,6 +13,7 @@ from typing import Any
 from harness.core.attach import HttpSession, Request, Token
 from harness.core.words import Capability
 from harness.load.attached.http_session import HttpClient, PlainSession
+from harness.load.attached.posit import PositClient
 from harness.load.jupyterhub import JupyterHubClient
 from harness.load.ladder import Event
 from harness.load.session import Session
@@ -49,6 +50,8 @@ class Way:
         user, password = self.accounts[name]
         if self.product == "jupyterhub":
             return JupyterHubClient(self.url, user, password)
+        if self.product == "posit-workbench":
+            return PositClient(self.url, user, password)
         return HttpClient(self.url, user, password, _http(self.described))
 
     def session(self, name: str, stop: Event) -> Any:
