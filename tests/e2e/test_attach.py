@@ -104,7 +104,10 @@ def inspections(engine: docker.DockerClient, place: Place) -> dict[str, Any]:
     containers = {str(c.name): c.attrs for c in engine.containers.list(all=True, filters={"label": label})}
     networks = engine.networks.list(filters={"label": label})
     wired = {str(network.name): engine.networks.get(str(network.id)).attrs for network in networks}
-    volumes = {str(volume.name): volume.attrs for volume in engine.volumes.list(filters={"label": label})}
+    # the engine's CreatedAt of a volume is when its folder changed last: somebody who comes first gets a home there
+    volumes = {
+        str(volume.name): {**volume.attrs, "CreatedAt": ""} for volume in engine.volumes.list(filters={"label": label})
+    }
     return {**containers, **wired, **volumes}
 
 

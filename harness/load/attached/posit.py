@@ -27,7 +27,8 @@ from harness.load.failures import BadAnswer, NotLoggedIn, Refused
 
 __all__ = ["PositClient", "encrypted"]
 
-_TOKEN_COOKIES = ("rs-csrf-token", "csrf-token")
+#: Name of the cookie and the form field with the token -> of the header; the second as it was before 2021.09.
+_TOKENS = {"rs-csrf-token": "X-RS-CSRF-Token", "csrf-token": "X-CSRF-Token"}
 _USER_COOKIE = "user-id"
 _SIGN_IN = "/auth-sign-in"
 #: Error codes of its JSON-RPC that say that this browser has no session, not that R is in trouble.
@@ -83,7 +84,8 @@ class PositClient(SessionClient):
 
     def _call(self, method: str, params: list[Any], **more: Any) -> Any:
         body = {"method": method, "params": params, "clientId": self._client_id, **more}
-        answer = self.send("POST", f"/rpc/{method}", json=body, headers={"X-RS-CSRF-Token": self._token()[1]})
+        name, token = self._token()
+        answer = self.send("POST", f"/rpc/{method}", json=body, headers={_TOKENS[name]: token})
         if answer.status_code in (302, 401):
             raise NotLoggedIn(f"{answer.status_code} POST /rpc/{method}")
         self._expect(answer, 200)
@@ -103,11 +105,11 @@ class PositClient(SessionClient):
 
     def _token(self) -> tuple[str, str]:
         """Name and value of the token against forgery."""
-        for name in _TOKEN_COOKIES:
+        for name in _TOKENS:
             for cookie in self.http.cookies:
                 if cookie.name == name and cookie.value:
                     return name, cookie.value
-        raise BadAnswer(f"{_SIGN_IN}: no cookie {_TOKEN_COOKIES[0]}")
+        raise BadAnswer(f"{_SIGN_IN}: no cookie {next(iter(_TOKENS))}")
 
     @staticmethod
     def _expect(answer: requests.Response, *statuses: int) -> requests.Response:
