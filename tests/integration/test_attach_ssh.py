@@ -39,7 +39,7 @@ def options(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp("ssh")
     key, known = folder / "key", folder / "known_hosts"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
-    container = engine.containers.run(IMAGE, detach=True, ports={"22/tcp": ("127.0.0.1", None)})
+    container = engine.containers.run(IMAGE, detach=True, ports={"22/tcp": ("127.0.0.1", 0)})
     try:
         public = key.with_suffix(".pub").read_text().strip()
         container.exec_run(["sh", "-c", f"echo '{public}' > /root/.ssh/authorized_keys && service cron start"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from harness.core.attach import AttachedSystem
 from harness.core.experiment import AbortWhen, Experiment, Fault
@@ -54,7 +55,7 @@ def loaded(folder: Path, text: str = SYSTEM) -> AttachedSystem:
     return load_system(path, RULES)
 
 
-def kill(fault: str = "kill", target: str = "workbench[0]", **more: object) -> Experiment:
-    one = Fault(fault=fault, target=target, at_s=1, hold_s=2, **more)  # type: ignore[arg-type] - a test's shorthand
+def kill(fault: str = "kill", target: str = "workbench[0]", **more: Any) -> Experiment:
+    one = Fault(fault=fault, target=target, at_s=1, hold_s=2, **more)
     abort = AbortWhen(working_below_percent=50, for_s=9)
     return Experiment(description="a node", source="a test", faults=(one,), abort_when=abort, name="break-it")

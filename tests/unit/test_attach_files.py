@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jsonschema import Draft7Validator
 
 from harness.core.attach import AttachedSystem, UsersFrom
-from harness.core.experiment import Load
+from harness.core.experiment import Experiment, Load
 from harness.core.words import Capability, Role
 from harness.errors import SpecError, UsageError
 from harness.faults.registry import RULES
@@ -178,11 +179,11 @@ def test_an_allowed_machine_may_be_broken(system: AttachedSystem) -> None:
     ],
 )
 def test_what_forbids_a_fault_is_said(
-    system: AttachedSystem, changes: dict[str, object], experiment: object, said: str
+    system: AttachedSystem, changes: dict[str, Any], experiment: Experiment, said: str
 ) -> None:
-    other = replace(system, attach=replace(system.attach, **changes))  # type: ignore[arg-type] - a test's shorthand
+    other = replace(system, attach=replace(system.attach, **changes))
     with pytest.raises(UsageError) as refused:
-        refuse_unbreakable(other, experiment)  # type: ignore[arg-type] - a row of the table
+        refuse_unbreakable(other, experiment)
     assert said in str(refused.value)
 
 
