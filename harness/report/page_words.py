@@ -206,6 +206,9 @@ def broken_machines(measures: Measures) -> dict[str, str]:
 def repeat_command(measures: Measures, experiment: Experiment | None) -> str:
     """The command that does the same once more, with what was drawn by lot."""
     words_ = ["harness", "run", measures.topology, measures.experiment]
+    if measures.run.get("machine", {}).get("attached"):
+        argv = measures.run.get("argv")
+        return shlex.join(argv) if argv else ""  # of an existing system the file is not the harness's own
     if experiment is not None:
         words_ += ["--users", str(experiment.load.users)]
     if "seed" in measures.run:

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 from harness.core.attach import AttachedSystem
 from harness.core.specs import ContainerSpec
-from harness.errors import DeploymentError
+from harness.errors import DeploymentError, PeerError
 from harness.runtime.base import ExecResult, Progress
 from harness.runtime.process_peer import ProcessPeer
 
@@ -84,11 +84,24 @@ class AttachedDeployment:
         return {"program": name, "pid": self._peers[name].pid, "on": "the harness's own machine"}
 
     def remove(self) -> None:
-        """End both programs: the operator undoes what is open. The system stays as it is."""
+        """End both programs; the system stays as it is, but for faults in force, which the operator undoes.
+
+        Raises `PeerError` where that takes long: the operator goes on by itself, with its journal.
+        """
         with ExitStack() as last:
-            last.callback(shutil.rmtree, self._work, ignore_errors=True)  # a second call finds nothing
-            for name in [*self._peers]:
-                last.callback(self._peers.pop(name).close)
+            if OPERATOR in self._peers:
+                operator = self._peers.pop(OPERATOR)
+                last.callback(self._end_operator, operator)
+            if CLIENT in self._peers:
+                last.callback(self._peers.pop(CLIENT).close)
+
+    def _end_operator(self, operator: ProcessPeer) -> None:
+        try:
+            operator.close(or_kill=False)
+        except PeerError as error:
+            hint = f"it tries to undo what is in force for ten minutes; {self._work}/journal.jsonl says what"
+            raise PeerError(error.message, hint=hint) from None
+        shutil.rmtree(self._work, ignore_errors=True)
 
     # -- what nobody does to somebody else's machines ----------------------------------------------------------------
 

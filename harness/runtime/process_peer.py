@@ -81,8 +81,9 @@ class ProcessPeer:
                 raise PeerError(f"{self._name}: {self._broken}")
             return parse_answer(line, self._number, self._name)
 
-    def close(self) -> None:
-        """End the conversation and wait until the program has gone. Raises `PeerError` where it does not."""
+    def close(self, *, or_kill: bool = True) -> None:
+        """End the conversation and wait until the program has gone. Raises `PeerError` where it does not, after that it
+        was killed; else it goes on."""
         self._broken = self._broken or "the conversation is over"
         with suppress(OSError):
             assert self._process.stdin is not None, "it was opened with a pipe"
@@ -90,8 +91,10 @@ class ProcessPeer:
         try:
             self._process.wait(_END_S)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            raise PeerError(f"{self._name} did not end within {_END_S:g} s and was killed") from None
+            if or_kill:
+                self._process.kill()
+            state = "was killed" if or_kill else f"goes on as process {self._process.pid}"
+            raise PeerError(f"{self._name} did not end within {_END_S:g} s and {state}") from None
 
     def _answer_to(self, number: int, timeout_s: float) -> str | None:
         """The answer to this request; late ones to requests that were given up are passed over."""

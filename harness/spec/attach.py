@@ -106,8 +106,18 @@ def why_not_breakable(system: AttachedSystem, experiment: Experiment) -> list[st
     if experiment.abort_when is None and attach.abort_when is None:
         why.append("there is no abort condition: say `abort_when` in the file of the system or of the experiment")
     for index, fault in enumerate(experiment.faults):
+        at_once = sum(_hit(system, one) for one in experiment.faults if one.at_s <= fault.at_s <= one.at_s + one.hold_s)
+        if at_once > experiment.blast_radius:
+            why.append(
+                f"faults[{index}]: {at_once} machines at the same time, expected at most {experiment.blast_radius}"
+            )
         why += [f"faults[{index}], {fault.fault} on {fault.target}: {text}" for text in _why_not(system, fault)]
     return why
+
+
+def _hit(system: AttachedSystem, fault: Fault) -> int:
+    target = parse_target(fault.target)
+    return target.count(system.size(target.role))
 
 
 def _why_not(system: AttachedSystem, fault: Fault) -> Iterator[str]:

@@ -28,7 +28,7 @@ class _Resolved:
 class _ResolvedSystem:
     __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid"}
 
-    system: AttachFile
+    topology: AttachFile
     experiment: Experiment
 
 
@@ -36,24 +36,24 @@ def dump_resolved(topology: Topology, experiment: Experiment) -> str:
     """Both as YAML: fields in the model's order, what is said of experiments sorted by their names, so that equal specs
     are equal text."""
     if isinstance(topology, AttachedSystem):
-        what, attached = "system", _ResolvedSystem(system=topology.file(), experiment=experiment)
+        attached = _ResolvedSystem(topology=topology.file(), experiment=experiment)
         data = adapter(_ResolvedSystem).dump_python(attached, mode="json", by_alias=True)
     else:
-        what, resolved = "topology", _Resolved(topology=topology, experiment=experiment)
+        resolved = _Resolved(topology=topology, experiment=experiment)
         data = adapter(_Resolved).dump_python(resolved, mode="json", by_alias=True)
     for key in ("promises", "known_broken"):
-        data[what][key] = dict(sorted(data[what][key].items()))
+        data["topology"][key] = dict(sorted(data["topology"][key].items()))
     return to_yaml(data)
 
 
 def load_resolved(text: str) -> tuple[Topology, Experiment]:
     """What `dump_resolved` wrote. Raises `SpecError` with every mistake if it was changed into something else."""
     document = parse(text, _FILE)
-    if get(document.data, "system") is not None:
+    if get(get(document.data, "topology"), "attach") is not None:
         attached = validate(_ResolvedSystem, document)
         document.raise_problems()
         assert attached is not None, "no problem was noted, so there is a spec"
-        return attached.system.system(), attached.experiment
+        return attached.topology.system(), attached.experiment
     resolved = validate(_Resolved, document)
     document.raise_problems()
     assert resolved is not None, "no problem was noted, so there is a spec"

@@ -44,7 +44,9 @@ def options(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactor
         public = key.with_suffix(".pub").read_text().strip()
         container.exec_run(["sh", "-c", f"echo '{public}' > /root/.ssh/authorized_keys && service cron start"])
         container.reload()
-        port = container.ports["22/tcp"][0]["HostPort"]
+        published = container.ports["22/tcp"]
+        assert published
+        port = published[0]["HostPort"]
         # the host's key is taken at the first sight, as an administrator does, and must be the same from then on
         found = (
             "-p",

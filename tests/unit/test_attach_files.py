@@ -109,7 +109,7 @@ def test_a_mistake_in_a_described_session_is_named(tmp_path: Path, old: str, new
 def test_what_was_run_is_read_back_as_it_was_written(system: AttachedSystem) -> None:
     experiment = kill()
     text = dump_resolved(system, experiment)
-    assert "workbench:" not in text.replace("role: workbench", "")
+    assert "\n  workbench:" not in text, "nobody knows anything of its nodes"
     assert load_resolved(text) == (system, experiment)
 
 
@@ -171,6 +171,7 @@ def test_an_allowed_machine_may_be_broken(system: AttachedSystem) -> None:
         ({"allow": ()}, kill(), "no `allow`"),
         ({"allow": ("one", "two")}, kill(target="workbench[active]"), "nobody can tell which of one, two is active"),
         ({"allow": ("one", "two")}, kill("stop", "workbench[2]"), "has 2 of workbench"),
+        ({"allow": ("one", "two")}, kill("stop", "workbench[*]"), "2 machines at the same time, expected at most 1"),
         ({}, kill(target="database[0]"), "no machine of database is in `allow`"),
         ({"allow": ("two",)}, kill(), "two has no act for kill"),
         ({}, kill("latency", options={"ms": 100}), "it has a peer or options"),
@@ -189,7 +190,9 @@ def test_what_forbids_a_fault_is_said(
 
 def test_the_plan_says_what_is_sent_and_what_undoes_it(system: AttachedSystem) -> None:
     both = replace(system, attach=replace(system.attach, allow=("one", "two")))
-    lines = "\n".join(attached_lines(both, as_attached(both, kill("stop", "workbench[*]")), seed=1))
+    lines = "\n".join(
+        attached_lines(both, as_attached(both, replace(kill("stop", "workbench[*]"), blast_radius=2)), seed=1)
+    )
     assert "one: docker stop the one container with the label service=one" in lines
     assert "one: docker start the one container" in lines
     assert "two: admin@two: systemctl stop hub" in lines

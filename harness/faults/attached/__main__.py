@@ -1,14 +1,15 @@
 """`python3 -m harness.faults.attached JOURNAL`: breaks and mends an existing system for the harness, over standard
 input and output, beside the harness and not inside it.
 
-When the input ends (the harness is gone, however it went) everything in the journal is undone. A wish to stop that the
-terminal sends to everybody is not meant for this process.
+When the input ends (the harness is gone, however it went), or on SIGTERM, everything in the journal is undone. A wish
+to stop that the terminal sends to everybody is not meant for this process.
 """
 
 from __future__ import annotations
 
 import signal
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -20,7 +21,10 @@ from harness.errors import UsageError
 from harness.faults.attached.kinds import Here, kinds_for
 from harness.faults.host import Host
 from harness.faults.journal import Journal
-from harness.faults.lifecycle import Lifecycle
+from harness.faults.lifecycle import COULD_NOT, Lifecycle
+
+#: How long to try to undo while a machine or an engine does not answer, and how often.
+AWAY_LIMIT_S, AGAIN_S = 600.0, 2.0
 
 
 class Operator:
@@ -67,13 +71,31 @@ def _machine(data: Mapping[str, Any]) -> Machine:
     return Machine(role=Role(data["role"]), reach=Ssh(**reach, options=options, acts=acts))
 
 
+def _until_undone(operator: Operator) -> None:
+    """Undo whatever is in force, for as long as a machine may be away; what could not be is said."""
+    deadline = time.monotonic() + AWAY_LIMIT_S
+    while True:
+        done = operator.end()
+        for line in done:
+            print(line, file=sys.stderr, flush=True)  # noqa: T201 - standard error is the log
+        if not any(line.startswith(COULD_NOT) for line in done) or time.monotonic() > deadline:
+            return
+        time.sleep(AGAIN_S)
+
+
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     operator = Operator(Journal(Path(sys.argv[1])))
-    handlers: dict[str, Handler] = {"machines": operator.machines, "look": operator.look, "fault": operator.fault}
-    serve(sys.stdin, lambda line: print(line, end="", flush=True), handlers)  # noqa: T201 - the answer
-    for line in operator.end():
-        print(line, file=sys.stderr, flush=True)  # noqa: T201 - standard error is the log
+    handlers: dict[str, Handler] = {
+        "machines": operator.machines,
+        "look": operator.look,
+        "fault": operator.fault,
+    }
+    try:
+        serve(sys.stdin, lambda line: print(line, end="", flush=True), handlers)  # noqa: T201 - the answer
+    finally:
+        _until_undone(operator)
 
 
 if __name__ == "__main__":
