@@ -108,9 +108,8 @@ def why_not_breakable(system: AttachedSystem, experiment: Experiment) -> list[st
     for index, fault in enumerate(experiment.faults):
         at_once = sum(_hit(system, one) for one in experiment.faults if one.at_s <= fault.at_s <= one.at_s + one.hold_s)
         if at_once > experiment.blast_radius:
-            why.append(
-                f"faults[{index}]: {at_once} machines at the same time, expected at most {experiment.blast_radius}"
-            )
+            most = f"expected at most {experiment.blast_radius} (`blast_radius`)"
+            why.append(f"faults[{index}]: {at_once} machines at the same time, {most}")
         why += [f"faults[{index}], {fault.fault} on {fault.target}: {text}" for text in _why_not(system, fault)]
     return why
 

@@ -190,9 +190,8 @@ def test_what_forbids_a_fault_is_said(
 
 def test_the_plan_says_what_is_sent_and_what_undoes_it(system: AttachedSystem) -> None:
     both = replace(system, attach=replace(system.attach, allow=("one", "two")))
-    lines = "\n".join(
-        attached_lines(both, as_attached(both, replace(kill("stop", "workbench[*]"), blast_radius=2)), seed=1)
-    )
+    stop = replace(kill("stop", "workbench[*]"), blast_radius=2)
+    lines = "\n".join(attached_lines(both, as_attached(both, stop), seed=1))
     assert "one: docker stop the one container with the label service=one" in lines
     assert "one: docker start the one container" in lines
     assert "two: admin@two: systemctl stop hub" in lines
