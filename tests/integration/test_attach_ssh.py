@@ -77,7 +77,12 @@ def step(of: Lifecycle, name: FaultStep) -> dict[str, Any]:
 
 def runs(options: tuple[str, ...]) -> bool:
     """With other eyes than the command that proves it."""
-    return ssh.send("root@127.0.0.1", "test -d /proc/$(cat /var/run/crond.pid)", options=options).code == 0
+    return (
+        ssh.send(
+            "root@127.0.0.1", "test -s /run/crond.pid && test -d /proc/$(cat /run/crond.pid)", options=options
+        ).code
+        == 0
+    )
 
 
 def test_a_service_is_stopped_and_started_again(options: tuple[str, ...], tmp_path: Path) -> None:
