@@ -233,7 +233,12 @@ def real_and_simulated(
             filled = getattr(topology, role.value)
             number = topology.size(role)
             rows.append((role.value.replace("_", " "), f"{filled.product}, {number} machine{'s' * (number > 1)}"))
-    if experiment is not None:
+    if experiment is not None and isinstance(topology, AttachedSystem):
+        load, product = experiment.load, topology.attach.session.product
+        rows.append(
+            ("people", f"{load.users} simulated, with test accounts, by {product}: busy every {load.beat_s:g} s")
+        )
+    elif experiment is not None:
         load = experiment.load
         rows.append(
             (

@@ -112,10 +112,12 @@ def inspections(engine: docker.DockerClient, place: Place) -> dict[str, Any]:
 
 
 def changed(before: Any, after: Any, where: str = "") -> list[str]:
-    """Each place that is not as it was, with both."""
+    """Each place that is not as it was, with both. The engine lists mounts in any order."""
     if isinstance(before, dict) and isinstance(after, dict):
         keys = sorted({*before, *after})
         return [line for key in keys for line in changed(before.get(key), after.get(key), f"{where}/{key}")]
+    if isinstance(before, list) and isinstance(after, list):
+        before, after = sorted(before, key=repr), sorted(after, key=repr)
     return [] if before == after else [f"{where}: {before!r}, then {after!r}"]
 
 
