@@ -34,6 +34,7 @@ from harness.analysis.writes import (
     acknowledged_tokens,
     measure_writes,
 )
+from harness.core.attach import AttachedSystem
 from harness.core.history import EventKind
 from harness.core.words import Role, Store
 
@@ -46,9 +47,10 @@ def analyse(record: RunRecord) -> Measures:
     operations, probes, saved = attribute(operations_of(record)), probes_of(record), saved_of(record)
     database_writes, hub_writes = database_writes_of(record), hub_writes_of(record)
     roles = record.topology.roles()
-    saves = acknowledged_saves(operations, saved, shared_homes=Role.STORAGE in roles)
+    attached = isinstance(record.topology, AttachedSystem)  # people themselves look up what they saved
+    saves = acknowledged_saves(operations, saved, shared_homes=attached or Role.STORAGE in roles)
     written: dict[Store, Written] = {}
-    if Role.DATABASE in roles:
+    if Role.DATABASE in roles and not attached:
         written[Store.DATABASE] = Written(database_writes, acknowledged_numbers(database_writes, saved))
     # nodes of which one is active have one database; hubs that run at the same time have one each
     one_for_all = Role.DATABASE in roles and record.topology.workbench.mode == "active-passive"
@@ -68,7 +70,8 @@ def analyse(record: RunRecord) -> Measures:
         read_back=read_back,
         come_and_go=come_and_go,
     )
-    capabilities = measure_probes(probes, facts, steady_state_s)
+    measured = measure_probes(probes, facts, steady_state_s)
+    capabilities = tuple(one for one in measured if one.samples or one.capability in record.topology.capabilities)
     outages = [outage for one in capabilities for outage in one.outages]
     balancer, wall = balancer_of(record), wall_clock(record.history, record.run)
     scaling = measure_scaling(facts.changes, sessions)
@@ -105,6 +108,7 @@ def analyse(record: RunRecord) -> Measures:
         run=record.run,
         verdict=judge(record, parts),
         known_broken=record.topology.known_broken.get(record.experiment.name, ""),
+        caveat=record.topology.caveat if isinstance(record.topology, AttachedSystem) else "",
     )
 
 

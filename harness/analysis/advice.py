@@ -14,6 +14,7 @@ from typing import Final
 from harness.analysis.facts import FaultFacts
 from harness.analysis.measures import Measures
 from harness.analysis.sessions import SessionRow
+from harness.core.attach import AttachedSystem
 from harness.core.products import Patroni
 from harness.core.topology import Topology
 from harness.core.verdict import Outcome
@@ -60,8 +61,8 @@ class Advice:
 
 def advise(measures: Measures, topology: Topology) -> tuple[Advice, ...]:
     """All advice that applies. None where the run proves nothing about the platform."""
-    if measures.verdict.outcome not in (Outcome.PASS, Outcome.FAIL):
-        return ()
+    if measures.verdict.outcome not in (Outcome.PASS, Outcome.FAIL) or isinstance(topology, AttachedSystem):
+        return ()  # of an existing system nobody knows how it is built
     case = Case(measures, topology)
     found = ((name, piece(case)) for name, piece in ADVICE.items())
     return tuple(Advice(name, text) for name, text in found if text)

@@ -14,6 +14,7 @@ from harness.analysis.outages import SAMPLES_AT_LEAST, CapabilityMeasures
 from harness.analysis.record import RunRecord
 from harness.analysis.recoveries import worst as worst_of
 from harness.analysis.sessions import Disturbance
+from harness.analysis.watched import availability_checks, is_watch, watch_doubts
 from harness.core.change import ChangeEnd
 from harness.core.experiment import AbortWhen
 from harness.core.topology import Promise
@@ -71,10 +72,11 @@ def _doubts(record: RunRecord, parts: Parts) -> Iterator[str]:
     if facts.window is None:
         return  # everything below would only repeat that nothing was measured
     yield from _growth_doubts(record, facts)
+    watched = is_watch(record)
     for one in parts.capabilities:
-        yield from _probe_doubts(one)
-    yield from _session_doubts(record, parts)
-    yield from _write_doubts(parts)
+        yield from _probe_doubts(one, watched=watched)
+    yield from _session_doubts(record, parts, watched=watched)
+    yield from watch_doubts(record, parts) if watched else _write_doubts(parts)
     if record.conclusion is not None:
         yield from unmeasured(record.conclusion, parts)
 
@@ -110,7 +112,7 @@ def _growth_doubts(record: RunRecord, facts: Facts) -> Iterator[str]:
         )
 
 
-def _probe_doubts(one: CapabilityMeasures) -> Iterator[str]:
+def _probe_doubts(one: CapabilityMeasures, *, watched: bool) -> Iterator[str]:
     needed = START_SESSIONS_AT_LEAST if one.capability == Capability.START_SESSION else SAMPLES_AT_LEAST
     if one.samples < needed:
         yield f"too few probes of {one.capability}: {one.samples}, needed {needed}"
@@ -131,7 +133,7 @@ def _probe_doubts(one: CapabilityMeasures) -> Iterator[str]:
         late_ms, most_ms = one.lateness_p99_s * 1000, late_limit_s * 1000
         yield f"probes of {one.capability} were sent late: p99 {late_ms:.0f} ms, at most {most_ms:.0f} ms is sound"
     early = [outage for outage in one.outages if outage.during_fault is None]
-    if early:
+    if early and not watched:  # a watch is there to see them
         longest_s = max(outage.seconds for outage in early)
         yield (
             f"the platform was not steady: {len(early)} outage(s) of {one.capability} outside any fault, "
@@ -139,7 +141,7 @@ def _probe_doubts(one: CapabilityMeasures) -> Iterator[str]:
         )
 
 
-def _session_doubts(record: RunRecord, parts: Parts) -> Iterator[str]:
+def _session_doubts(record: RunRecord, parts: Parts, *, watched: bool) -> Iterator[str]:
     window = parts.facts.window
     worked = len({row.user for row in parts.sessions if row.first_work_ns is not None})
     users = record.experiment.load.users
@@ -155,7 +157,7 @@ def _session_doubts(record: RunRecord, parts: Parts) -> Iterator[str]:
         and window.end_ns - row.last_seen_ns > limit_s * 1e9
     ]
     early = [one for row in parts.sessions for one in row.disturbances if one.during_fault is None]
-    if early:
+    if early and not watched:
         longest_s = max(one.seconds for one in early)
         yield (
             f"the platform was not steady: {len(early)} disturbance(s) of people outside any fault, "
@@ -209,6 +211,8 @@ def _checks(record: RunRecord, parts: Parts) -> Iterator[Check]:
             observed=f"{parts.sessions_lost} of {len(parts.sessions)}",
             kept=parts.sessions_lost <= objectives.sessions_lost_at_most,
         )
+    if objectives.available_at_least_percent is not None:
+        yield from availability_checks(objectives.available_at_least_percent, parts)
     if objectives.users_carried_at_least is not None and parts.facts.growth is not None:
         yield from _carried_check(objectives.users_carried_at_least, parts.facts.growth)
     yield from (_change_check(change) for change in parts.facts.changes if change.ended is not None)

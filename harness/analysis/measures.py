@@ -211,6 +211,8 @@ class Measures(Parts):
     verdict: Verdict
     known_broken: str = ""
     """Why the topology's file says that its promise for this experiment does not hold; empty where it says nothing."""
+    caveat: str = ""
+    """What must be known of how it was measured before anything is believed; empty where there is nothing."""
 
     def seconds_from_origin(self, t_ns: int) -> float:
         """Seconds since the first injection (without faults: since the start of the window)."""

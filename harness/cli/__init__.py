@@ -14,6 +14,7 @@ import typer
 from typer._click.exceptions import ClickException  # typer does not re-export the base of its usage errors
 
 from harness.cli import (
+    attaching,
     calibration,
     catalogue,
     comparing,
@@ -34,6 +35,7 @@ __all__ = ["app", "main"]
 COMMANDS: Mapping[str, Callable[..., int]] = {
     "run": running.run,
     "matrix": running.matrix,
+    "watch": attaching.watch,
     "preupgrade": upgrading.preupgrade,
     "up": platforms.up,
     "down": platforms.down,

@@ -58,6 +58,11 @@ def validate(
     from harness.spec.loader import load_experiment
 
     files = catalog()
+    systems = [topology] if topology and files.system_path(topology) else map(str, [] if topology else files.systems())
+    for path in systems:
+        _validate_system(path)
+    if topology and files.system_path(topology):
+        return 0
     names = [topology] if topology else files.topologies()
     read = cache(partial(load_experiment, rules=RULES))  # each file once, not once for each topology
     for name in names:
@@ -66,6 +71,19 @@ def validate(
             say(f"{name}: {entry.experiment} is {entry.why_not}")
     say(f"valid: {', '.join(names)} with {', '.join(files.experiments() if experiments == 'all' else [experiments])}")
     return 0
+
+
+def _validate_system(name: str) -> None:
+    """An existing system's file, by itself: which experiments may be done to it is said when one is asked for."""
+    from harness.faults.registry import RULES
+    from harness.spec.attach import load_system
+    from harness.spec.loader import check_promises
+
+    files = catalog()
+    path = files.system_path(name)
+    assert path is not None, "it was found before"
+    check_promises(load_system(path, RULES), path, files.experiments())
+    say(f"valid: {path}, an existing system")
 
 
 def draw(

@@ -43,6 +43,9 @@ def run(
     until_width: Annotated[
         str | None, typer.Option(help="Stop earlier, once the interval for the mean outage is so narrow, e.g. 20%.")
     ] = None,
+    mine: Annotated[
+        bool, typer.Option("--i-own-this-system", help="An existing system is mine to break, as the plan says.")
+    ] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> int:
@@ -50,11 +53,26 @@ def run(
 
     The default is the standard suite: node-kill, lb-loss, db-failover and partition, one after the other on one
     platform, each with a verdict, then one for the whole. With --trials one experiment is repeated after a control run
-    without a fault, and what the trials say together is printed.
+    without a fault, and what the trials say together is printed. TOPOLOGY can be an existing system (docs/attach.md).
     """
     files, output = catalog(), Output(as_json=as_json, quiet=quiet)
     if not topology:
         raise UsageError("which topology?", hint="one of: " + ", ".join(files.topologies()))
+    if (existing := files.system_path(topology)) is not None:
+        from harness.cli.attaching import run_existing
+
+        if trials is not None or until_width is not None:
+            raise UsageError("--trials on an existing system: once is what its file allows", hint="leave it out")
+        return run_existing(
+            existing,
+            experiments,
+            users=users,
+            seed=seed,
+            results=results,
+            dry_run=dry_run,
+            mine=mine,
+            output=output,
+        )
     chosen = choose(files, topology, experiments, users)
     from harness.run.choice import repetition
 

@@ -19,6 +19,7 @@ from harness.components import (
     toxiproxy,
 )
 from harness.components.base import Component
+from harness.core.attach import AttachedSystem
 from harness.core.preload import CLOCK_ENVIRONMENT, CLOCK_IMAGES
 from harness.core.specs import ContainerSpec, NodeContext
 from harness.core.topology import Topology
@@ -137,7 +138,9 @@ def version(topology: Topology, role: Role) -> tuple[str, ...]:
 
 
 def members(topology: Topology, role: Role) -> tuple[str, ...]:
-    """The names of a role's containers; `role[i]` is the i-th."""
+    """The names of a role's containers; `role[i]` is the i-th. Of an existing system: its machines."""
+    if isinstance(topology, AttachedSystem):
+        return topology.members(role)
     return _components(topology)[role].names(topology)
 
 
@@ -154,6 +157,8 @@ def other_side(topology: Topology, role: Role, selector: str) -> tuple[str, ...]
 def member_probe(topology: Topology, role: Role, word: str) -> tuple[str, ...] | None:
     """The command that, run in each member of a role, exits 0 exactly where `word` applies, as in `database[primary]`;
     None where nothing tells. Of one member it need not be asked: that is always meant."""
+    if isinstance(topology, AttachedSystem):
+        return None  # nothing is run in somebody else's machines
     return MEMBER_PROBES.get((_product(topology, role), word))
 
 

@@ -165,6 +165,9 @@ class Objectives:
     """Sessions that may still not work at the end."""
     users_carried_at_least: Positive | None = None
     """People whom the platform must carry; only together with `growth`."""
+    available_at_least_percent: Annotated[float, Bounds(0, 100)] | None = None
+    """Share of the observed time in which each capability must be there, and of the people's time in which they can
+    work (user-uptime)."""
 
 
 @dataclass(frozen=True, kw_only=True)

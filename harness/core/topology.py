@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Literal
 
 from harness.core.constraints import ByProduct, Count, Seconds
 from harness.core.products import STRICT, Database, LoadBalancer, Patroni, Storage, Workbench
-from harness.core.words import Recovery, Role, SessionOutcome
+from harness.core.words import Capability, Recovery, Role, SessionOutcome
 
 __all__ = ["Link", "Promise", "Topology"]
 
@@ -93,6 +93,11 @@ class Topology:
     def roles(self) -> tuple[Role, ...]:
         """The roles this topology has."""
         return tuple(role for role in Role if getattr(self, role.value) is not None)
+
+    @property
+    def capabilities(self) -> tuple[Capability, ...]:
+        """What is measured of it."""
+        return tuple(Capability)
 
     def link(self, source: Role, target: Role) -> Link | None:
         """The link by which `source` reaches `target`, if there is one."""

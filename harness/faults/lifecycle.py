@@ -13,7 +13,10 @@ from harness.faults.base import Aim, Evidence, FaultKind, State
 from harness.faults.host import Host
 from harness.faults.journal import Entry, Journal
 
-__all__ = ["CONFIRM_TIMEOUT_S", "Lifecycle"]
+__all__ = ["CONFIRM_TIMEOUT_S", "COULD_NOT", "Lifecycle"]
+
+#: What `undo_all` says of a fault begins with this where it is still in force.
+COULD_NOT = "could not undo"
 
 #: An effect that is not visible after this long counts as absent. Every measured effect and recovery of a fault
 #: (not of the platform) took less than 1.1 s; 10 s leaves room for a busy machine.
@@ -71,7 +74,7 @@ class Lifecycle:
                 done.append(f"undone: {entry.fault} on {entry.state.get('container', entry.id)}")
             except (HarnessError, OSError) as error:
                 # the others must still be undone; the caller says what could not be
-                done.append(f"could not undo {entry.fault} ({entry.id}): {error}")
+                done.append(f"{COULD_NOT} {entry.fault} ({entry.id}): {error}")
         return done
 
     def _prepare(

@@ -47,9 +47,9 @@ _STOP_PROBES_S = START_PROBE_DEADLINE_S + 5
 class ProbeProcess:
     """The probe process, and the conversation with it."""
 
-    def __init__(self) -> None:
+    def __init__(self, program: str = "harness.load") -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "harness.load", "probes"],
+            [sys.executable, "-m", program, "probes"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

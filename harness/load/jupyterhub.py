@@ -197,6 +197,10 @@ class JupyterHubClient:
         body = {"type": "file", "format": "text", "content": text}
         self._expect(self._request("PUT", f"{self._own}api/contents/{path}", json=body), 200, 201)
 
+    def remove_file(self, path: str) -> None:
+        """Remove a file from the home; one that is not there is fine."""
+        self._expect(self._request("DELETE", f"{self._own}api/contents/{path}"), 204, 404)
+
     # -- kernel ----------------------------------------------------------------------------------------------------
 
     def connect(self) -> None:

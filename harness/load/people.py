@@ -50,6 +50,10 @@ class Plan:
     start_probe_every_s: float
     seed: int
 
+    def session(self, name: str, entrance: Entrance, stop: Event) -> Session:
+        """What the person of this name has on the platform."""
+        return Session(JupyterHubClient(entrance.url, name, self.password, node=entrance.node), stop)
+
 
 class PersonState(StrEnum):
     """What a person is at."""
@@ -88,8 +92,8 @@ class Person:
         self._due_ns = 0
         self._beats = 0
         self._last_number = 0
+        self._plan = plan
         self._entrance = plan.entrances[index % len(plan.entrances)]
-        self._password = plan.password
         self._stay: Stay | None = None
         self._stays = random.Random(f"{plan.seed}/{index}/stay")  # noqa: S311 - as above
         self.leaves_ns: int | None = None
@@ -99,8 +103,8 @@ class Person:
 
     def _open(self) -> None:
         """A browser without cookies: nobody on the platform knows where this person was before."""
-        self._client = JupyterHubClient(self._entrance.url, self.name, self._password, node=self._entrance.node)
-        self._session = Session(self._client, self._stop)
+        self._session = self._plan.session(self.name, self._entrance, self._stop)
+        self._client = self._session.client
         self._sessions += 1
 
     @property

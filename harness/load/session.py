@@ -16,11 +16,19 @@ _READ_BACK = "print(globals().get('n', -1))"
 # the number is printed after close, which is when an NFS client reports what it could not write
 _SAVE = """\
 import os
-with open(os.path.expanduser("~/saves.log"), "a") as saves:
+with open(os.path.expanduser("~/{saves}"), "a") as saves:
     saves.write("{number}\\n")
     saves.flush()
     os.fsync(saves.fileno())
 print({number})"""
+# also removes it: whoever lent a home gets it back as it was
+_TAKE = """\
+import os
+path = os.path.expanduser("~/{saves}")
+if os.path.exists(path):
+    with open(path) as saves:
+        print(saves.read())
+    os.remove(path)"""
 
 _FOUND_BY_RUNG = {
     Rung.WEBSOCKET: Finding.WORKS,
@@ -46,9 +54,11 @@ class Perform(Protocol):
 class Session:
     """What a person has on the platform. `known` is the counter that the kernel's memory held when last seen."""
 
-    def __init__(self, client: JupyterHubClient, stop: Event) -> None:
+    def __init__(self, client: JupyterHubClient, stop: Event, *, saves: str = "saves.log") -> None:
+        """`saves` is the file in the home that numbers are appended to."""
         self.client = client
         self._stop = stop
+        self._saves = saves
         self.known = 0
 
     def log_in(self) -> int:
@@ -69,11 +79,20 @@ class Session:
         return self.known
 
     def save(self, number: int) -> int:
-        """Append `number` to saves.log in the home, fsync'ed, and return the number acknowledged."""
-        found = self.client.run_number(_SAVE.format(number=number))
+        """Append `number` to a file in the home, fsync'ed, and return the number acknowledged."""
+        found = self.client.run_number(_SAVE.format(saves=self._saves, number=number))
         if found != number:
             raise BadAnswer(f"acknowledged {found}, expected {number}")
         return found
+
+    def take_saves(self) -> list[int]:
+        """Read in a kernel that wrote none of them what is in the file of saves, and remove it."""
+        self.client.start_kernel()
+        self.client.connect()
+        lines = self.client.run(_TAKE.format(saves=self._saves)).split()
+        if not all(line.isdigit() for line in lines):
+            raise BadAnswer("something that is not a number is in the file of saves")
+        return [int(line) for line in lines]
 
     def attempt(self, rung: Rung, perform: Perform) -> Finding:
         """Try one rung of the ladder by means of `perform`, and say what it showed."""

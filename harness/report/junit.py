@@ -43,7 +43,7 @@ def render_junit(measures: Measures) -> str:
             ET.SubElement(case, "failure", message=clean(seen), type=check.source)
     case = _case(suite, measures, "verdict")
     carried = words.carried(measures)
-    reasons = clean("\n".join([*verdict.reasons, *([carried] if carried else [])]))
+    reasons = clean("\n".join([*verdict.reasons, *([carried] if carried else []), *filter(None, [measures.caveat])]))
     if verdict.outcome is not Outcome.PASS:
         kind = "failure" if verdict.outcome is Outcome.FAIL else "error"
         message = clean(f"{verdict.outcome.value}: {words.plain_sentence(measures)}")

@@ -12,6 +12,7 @@ from harness.analysis.course import RequestLine
 from harness.analysis.facts import FaultFacts
 from harness.analysis.measures import Measures
 from harness.analysis.nines.one_run import OneRun
+from harness.core.attach import AttachedSystem
 from harness.core.clock import to_s
 from harness.core.experiment import Experiment
 from harness.core.topology import Topology
@@ -205,6 +206,9 @@ def broken_machines(measures: Measures) -> dict[str, str]:
 def repeat_command(measures: Measures, experiment: Experiment | None) -> str:
     """The command that does the same once more, with what was drawn by lot."""
     words_ = ["harness", "run", measures.topology, measures.experiment]
+    if measures.run.get("machine", {}).get("attached"):
+        argv = measures.run.get("argv")
+        return shlex.join(argv) if argv else ""  # of an existing system the file is not the harness's own
     if experiment is not None:
         words_ += ["--users", str(experiment.load.users)]
     if "seed" in measures.run:
@@ -220,14 +224,21 @@ def real_and_simulated(
     rows: list[tuple[str, str]] = []
     if machine.get("engine_version") == "fake":
         rows.append(("everything", "simulated: no platform ran, only a model of one (the fake runtime of the tests)"))
-    if topology is not None:
-        if topology.stands_for:
-            rows.append(("stands for", " ".join(topology.stands_for.split())))
+    if topology is not None and topology.stands_for:
+        rows.append(("stands for", " ".join(topology.stands_for.split())))
+    if isinstance(topology, AttachedSystem):
+        rows.append(("system", f"an existing one at {topology.attach.url}: nothing of it was started for this run"))
+    elif topology is not None:
         for role in topology.roles():
             filled = getattr(topology, role.value)
             number = topology.size(role)
             rows.append((role.value.replace("_", " "), f"{filled.product}, {number} machine{'s' * (number > 1)}"))
-    if experiment is not None:
+    if experiment is not None and isinstance(topology, AttachedSystem):
+        load, product = experiment.load, topology.attach.session.product
+        rows.append(
+            ("people", f"{load.users} simulated, with test accounts, by {product}: busy every {load.beat_s:g} s")
+        )
+    elif experiment is not None:
         load = experiment.load
         rows.append(
             (
@@ -237,8 +248,16 @@ def real_and_simulated(
             )
         )
     cores = f", {machine['cores']} processors" if "cores" in machine else ""
+    if isinstance(topology, AttachedSystem):
+        rows.append(("machines", f"the system's own; the load came from one computer{cores}"))
+        done = "done by the means that the system's file names; each is proved above"
+        rows.append(("faults", done if measures.facts.faults else "none: it was observed"))
+        return [*rows, *_observed_for(measures)]
     rows.append(("machines", f"containers on one computer{cores}: they share its processors, disks and kernel"))
     rows.append(("faults", "done to these containers and their processes, networks and disks; each is proved above"))
-    if measures.facts.window is not None:
-        rows.append(("observed for", f"{to_s(measures.facts.window.end_ns - measures.facts.window.start_ns):.1f} s"))
-    return rows
+    return [*rows, *_observed_for(measures)]
+
+
+def _observed_for(measures: Measures) -> list[tuple[str, str]]:
+    window = measures.facts.window
+    return [("observed for", f"{to_s(window.end_ns - window.start_ns):.1f} s")] if window is not None else []

@@ -254,6 +254,8 @@ def _checks(measures: Measures) -> Table:
 def _verdict(measures: Measures, console: Console) -> None:
     console.print()
     console.print(verdict_line(measures))
+    if measures.caveat:
+        console.print(Text(measures.caveat, style="yellow"))
     if known := words.known_broken(measures):
         console.print(Text(known, style="yellow"))
     for reason in measures.verdict.reasons:

@@ -13,7 +13,7 @@ from harness.report.markdown import between, knob_tables, render_topologies
 from harness.run.calibrations import calibration_schema
 from harness.run.paper import paper_picture
 from harness.spec.catalog import Catalog
-from harness.spec.json_schema import experiment_schema, topology_schema
+from harness.spec.json_schema import attach_schema, experiment_schema, topology_schema
 from harness.spec.knobs import all_knobs
 from harness.spec.loader import load_topology
 
@@ -28,6 +28,7 @@ def schemas() -> Mapping[str, str]:
     summaries = {kind: fault.summary for kind, fault in FAULTS.items()}
     return {
         "docs/schema/topology.schema.json": _json(topology_schema()),
+        "docs/schema/attach.schema.json": _json(attach_schema()),
         "docs/schema/experiment.schema.json": _json(experiment_schema(RULES, summaries)),
         "docs/schema/calibration.schema.json": _json(calibration_schema()),
     }

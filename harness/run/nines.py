@@ -22,6 +22,7 @@ from harness.analysis.nines import (
     trial_of,
     why_left_out,
 )
+from harness.core.attach import AttachedSystem
 from harness.core.rates import Rates
 from harness.core.topology import Topology
 from harness.errors import RecordError, SpecError, UsageError
@@ -73,6 +74,9 @@ def read_evidence(
         why = str(error).splitlines()[0].replace(f"{folder.path}/", "")
         return LeftOut(run=name, experiment=folder.path.parent.name, why=f"not whole: {why}")
     measures = analyse(record)
+    if isinstance(record.topology, AttachedSystem):
+        why = "an existing system, of which nobody knows how it is built"
+        return LeftOut(run=name, experiment=record.experiment.name, why=why)
     if why := why_left_out(measures):
         return LeftOut(run=name, experiment=record.experiment.name, why=why)
     trial = trial_of(measures, name, capabilities)

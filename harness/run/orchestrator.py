@@ -153,10 +153,13 @@ class Orchestrator:
             return
         try:
             self._follow_time_line(deployment, client)
-            self._phase(Phase.SETTLE, "watching people come back", self._experiment.settle_s)
-            self._watch_until(client, self._clock.now_ns() + to_ns(self._experiment.settle_s))
+            self._settle(client)
         except _Aborted as aborted:
             self._give_up(deployment, client, str(aborted))
+
+    def _settle(self, client: Peer) -> None:
+        self._phase(Phase.SETTLE, "watching people come back", self._experiment.settle_s)
+        self._watch_until(client, self._clock.now_ns() + to_ns(self._experiment.settle_s))
 
     def _follow_time_line(self, deployment: Deployment, client: Peer) -> None:
         acts = time_line(self._experiment)

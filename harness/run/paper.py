@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from harness.components.attached import attached_picture
 from harness.components.base import SECRETS
 from harness.components.picture import picture
 from harness.components.registry import plan
+from harness.core.attach import AttachedSystem
 from harness.core.picture import Picture
 from harness.core.specs import ContainerSpec, NodeContext
 from harness.core.topology import Topology
@@ -20,5 +22,7 @@ def paper_plan(topology: Topology) -> tuple[ContainerSpec, ...]:
 
 
 def paper_picture(topology: Topology) -> Picture:
-    """Who talks to whom."""
+    """Who talks to whom. Of an existing system only what its file says: where people come to, and its machines."""
+    if isinstance(topology, AttachedSystem):
+        return attached_picture(topology)
     return picture(topology, paper_plan(topology))

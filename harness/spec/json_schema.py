@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
+from harness.core.attach import AttachFile
 from harness.core.experiment import Experiment, Target
 from harness.core.rules import FaultRules, Peer
 from harness.core.topology import Topology
@@ -22,7 +23,7 @@ from harness.core.words import Role
 from harness.spec.docstrings import class_doc, field_docs
 from harness.spec.targets import pattern
 
-__all__ = ["experiment_schema", "topology_schema"]
+__all__ = ["attach_schema", "experiment_schema", "topology_schema"]
 
 #: See `Target.WORDS`.
 _PEER_ONLY: Final = "cluster"
@@ -68,6 +69,11 @@ def topology_schema() -> dict[str, Any]:
             del described["default"]
             whole["properties"][role] = {**described.pop("anyOf")[0], **described}
     return whole
+
+
+def attach_schema() -> dict[str, Any]:
+    """Of files of existing systems, which lie among the topologies."""
+    return _of(AttachFile, "An existing system of the workbench chaos harness")
 
 
 def experiment_schema(rules: Mapping[str, FaultRules], summaries: Mapping[str, str]) -> dict[str, Any]:

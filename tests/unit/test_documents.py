@@ -12,12 +12,14 @@ from harness.report.markdown import between, render_topologies, table
 from harness.run.documents import generated, schemas, write
 from harness.run.paper import paper_picture
 from harness.spec import Catalog, load_topology
+from harness.spec.attach import is_attached
 from harness.spec.docstrings import class_doc, field_docs
 from harness.spec.knobs import all_knobs
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = [
     "docs/schema/topology.schema.json",
+    "docs/schema/attach.schema.json",
     "docs/schema/experiment.schema.json",
     "docs/schema/calibration.schema.json",
     "topologies/README.md",
@@ -45,7 +47,7 @@ def test_everything_that_is_generated_is_compared(made: Mapping[str, str]) -> No
 def test_the_first_line_of_each_file_names_its_schema(path: Path) -> None:
     before, _, schema = path.read_text().splitlines()[0].partition("$schema=")
     assert before == "# yaml-language-server: "
-    kind = {"topologies": "topology", "experiments": "experiment"}[path.parent.name]
+    kind = {"topologies": "attach" if is_attached(path) else "topology", "experiments": "experiment"}[path.parent.name]
     assert (path.parent / schema).resolve() == ROOT / f"docs/schema/{kind}.schema.json"
 
 

@@ -25,11 +25,12 @@ from harness.run.experiment import run_experiment
 from harness.run.watcher import Watcher
 from harness.runtime.fake import Behaviour, FakeRuntime
 from harness.runtime.fake_database import FakeHubs
+from harness.spec.catalog import Catalog
 from harness.spec.loader import load_experiment, load_topology
 from tests.unit.analysis_runs import TOKENS, fault_events, history, in_hub, record, token
 
 ROOT = Path(__file__).resolve().parents[2]
-CATALOGUE = sorted((ROOT / "topologies").glob("*.yaml"))
+CATALOGUE = [Catalog(ROOT).topology_path(name) for name in Catalog(ROOT).topologies()]
 ACTIVE_PASSIVE = load_topology(ROOT / "topologies/active-passive.yaml")
 
 

@@ -9,12 +9,14 @@ import pytest
 from jsonschema import Draft7Validator
 
 from harness.faults.registry import FAULTS, RULES
+from harness.spec.catalog import Catalog
 from harness.spec.document import parse, read
 from harness.spec.json_schema import experiment_schema, topology_schema
 from tests.unit.fault_samples import SAMPLES
 
 ROOT = Path(__file__).resolve().parents[2]
-TOPOLOGIES = sorted(ROOT.glob("topologies/*.yaml")) + sorted(ROOT.glob("tests/e2e/topologies/*.yaml"))
+TOPOLOGIES = [Catalog(ROOT).topology_path(name) for name in Catalog(ROOT).topologies()]
+TOPOLOGIES += sorted(ROOT.glob("tests/e2e/topologies/*.yaml"))
 EXPERIMENTS = sorted(ROOT.glob("experiments/*.yaml")) + sorted(ROOT.glob("tests/e2e/experiments/*.yaml"))
 
 TOPOLOGY = """\
