@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.core.change import ChangeEnd, ChangeStep, Scale, Upgrade
+from harness.core.change import ChangeEnd, ChangeStep, Disaster, Scale, Upgrade
 from harness.core.history import Event, EventKind, History
 
 __all__ = ["ChangeFacts", "StepFacts", "read_changes"]
@@ -39,7 +39,7 @@ class ChangeFacts:
 
     index: int
     kind: str
-    """`upgrade` or `scale`."""
+    """`upgrade`, `scale` or `disaster`."""
     what: str
     """In words: `workbench from previous to current, rolling`."""
     steps: tuple[StepFacts, ...]
@@ -60,21 +60,21 @@ class ChangeFacts:
 
     @property
     def nodes(self) -> tuple[str, ...]:
-        """Whom it had to do with, each once."""
-        return tuple(dict.fromkeys(node for step in self.steps for node in step.nodes))
+        """Whom it had to do with, each once; of a disaster who was lost."""
+        lost = [step for step in self.steps if step.step is ChangeStep.DESTROY]
+        return tuple(dict.fromkeys(node for step in lost or self.steps for node in step.nodes))
 
 
-def read_changes(history: History, planned: Sequence[Upgrade | Scale]) -> tuple[ChangeFacts, ...]:
+def read_changes(history: History, planned: Sequence[Upgrade | Scale | Disaster]) -> tuple[ChangeFacts, ...]:
     """Each change that was planned, as far as it came."""
     return tuple(_change(history, index, change) for index, change in enumerate(planned))
 
 
-def _change(history: History, index: int, planned: Upgrade | Scale) -> ChangeFacts:
+def _change(history: History, index: int, planned: Upgrade | Scale | Disaster) -> ChangeFacts:
     ends = [event for event in history.of(EventKind.CHANGED) if event.data["index"] == index]
-    upgrade = isinstance(planned, Upgrade)
     return ChangeFacts(
         index=index,
-        kind="upgrade" if upgrade else "scale",
+        kind=type(planned).__name__.lower(),
         what=_words(planned),
         steps=tuple(_step(event) for event in history.of(EventKind.CHANGE) if event.data["index"] == index),
         ended=ChangeEnd(ends[0].data["how"]) if ends else None,
@@ -95,7 +95,9 @@ def _step(event: Event) -> StepFacts:
     )
 
 
-def _words(change: Upgrade | Scale) -> str:
+def _words(change: Upgrade | Scale | Disaster) -> str:
+    if isinstance(change, Disaster):
+        return f"restored on other machines, begun {change.begin_after_s:g} s after all were lost"
     if isinstance(change, Upgrade):
         return f"{change.component} from {change.from_} to {change.to}, {change.strategy.replace('_', '/')}"
     return f"{change.role} to {change.to}" + ("" if change.drain else ", without draining")

@@ -10,7 +10,7 @@ from typing import Any
 from harness.analysis.change_facts import ChangeFacts, read_changes
 from harness.analysis.growth import GrowthFacts, read_growth
 from harness.analysis.record import RunRecord
-from harness.core.change import ChangeEnd, Scale, Upgrade
+from harness.core.change import ChangeEnd, Disaster, Scale, Upgrade
 from harness.core.clock import to_s
 from harness.core.experiment import Fault
 from harness.core.history import Event, EventKind, FaultStep, GrowthStep, History
@@ -57,7 +57,7 @@ class FaultFacts:
     problems: tuple[str, ...]
     """`step: message` for each step that reported a failure."""
     stays: bool = False
-    """Nothing undoes it: a planned change that went well."""
+    """Nothing undoes it: a planned change that went well, or a disaster after which the restore failed."""
     confirmed_ns: int | None = None
     """When the evidence had been read; None where there was none."""
 
@@ -120,7 +120,7 @@ def read_facts(record: RunRecord) -> Facts:
     return facts_of(record.history, record.experiment.faults, record.experiment.changes)
 
 
-def facts_of(history: History, planned: Sequence[Fault], changes: Sequence[Upgrade | Scale] = ()) -> Facts:
+def facts_of(history: History, planned: Sequence[Fault], changes: Sequence[Upgrade | Scale | Disaster] = ()) -> Facts:
     """As `read_facts`; `planned` and `changes` name what was never reached."""
     changed = read_changes(history, changes)
     steady = _steady(history)
@@ -214,7 +214,9 @@ def _as_fault(change: ChangeFacts, faults: int) -> FaultFacts:
     """A change has the life of a fault. What proves it is how it ended; a step that did not come out as it must is what
     the change is about, and no doubt."""
     back, last = change.way_back, change.steps[-1] if change.steps else None
-    gone_back = change.ended in (ChangeEnd.WENT_BACK, ChangeEnd.TAKEN_BACK)
+    gone_back = change.ended in (ChangeEnd.WENT_BACK, ChangeEnd.TAKEN_BACK, ChangeEnd.RESTORED)
+    # a restore that failed undoes nothing, and says so as a promise that is broken
+    stays = not back or (change.kind == "disaster" and change.ended is ChangeEnd.STUCK)
     return FaultFacts(
         index=faults + change.index,
         kind=change.kind,
@@ -230,7 +232,7 @@ def _as_fault(change: ChangeFacts, faults: int) -> FaultFacts:
         recovery_confirmed=gone_back,
         recovery_evidence=back[-1].evidence if back else "",
         problems=(),
-        stays=not back,
+        stays=stays,
     )
 
 

@@ -239,31 +239,23 @@ def _volumes(spec: ContainerSpec, disks: Sequence[Disk]) -> list[str]:
 
 
 def _disks(topology: Topology, specs: Sequence[ContainerSpec]) -> tuple[Disk, ...]:
-    """The volumes of the plan, and one for each folder on the standby's own disk: a container that is made anew, as
-    Compose does when its file changes, has lost whatever was in it."""
+    """The volumes of the plan, as each service has them."""
     found: dict[Mount, tuple[str, ...]] = {}
     for spec in specs:
         for mount in spec.mounts:
             found[mount] = (*found.get(mount, ()), spec.name)
     own = jupyterhub.own_disk(topology)
-    standbys = [
-        Disk(f"{spec.name}-{what}", path, (spec.name,), 0, own_disk=True)
-        for spec in specs
-        if spec.role == jupyterhub.STANDBY_ROLE
-        for what, path in own.items()
-    ]
-    planned = (
+    return tuple(
         Disk(mount.volume, mount.path, users, mount.size_mb, own_disk=mount.path in own.values())
         for mount, users in found.items()
     )
-    return (*planned, *standbys)
 
 
 # -- the project ---------------------------------------------------------------------------------------------------
 
 
 def _doors(topology: Topology, specs: Sequence[ContainerSpec]) -> tuple[Door, ...]:
-    """Every balancer or, without one, every node; and the standby, which serves once something was restored on it."""
+    """Every balancer or, without one, every node; and the standby, which serves once it was promoted."""
     standbys = [spec.name for spec in specs if spec.role == jupyterhub.STANDBY_ROLE]
     ways = list(entrances(topology))
     scheme, _, port, path = ways[0]

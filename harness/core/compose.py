@@ -67,4 +67,4 @@ class ComposeProject:
     virtual_addresses: tuple[str, ...] = ()
     """Addresses that move between the members of a pair."""
     standby: str = ""
-    """The cold standby's service, where there is one."""
+    """The standby's service, where there is one."""

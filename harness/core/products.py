@@ -108,9 +108,13 @@ class Workbench:
     """How often a snapshot of what is on the node's own disk, the hub's database file and all homes, is written to the
     backup disk; 0: never. It bounds what a disaster loses: all that came since the last one. Nightly in the world
     outside, much oftener here, so that a run sees one."""
-    standby: Literal["none", "cold"] = "none"
+    standby: Literal["none", "cold", "warm"] = "none"
     """cold: a second machine with the software installed and nothing running, on which the latest snapshot can be
-    restored. It decides how long a disaster lasts: without it there is no machine to restore on."""
+    restored. warm: to which the hub's database file and all homes are copied every `copy_every_s`, so that nothing must
+    be restored. It decides how long a disaster lasts: without it there is no machine to go on with."""
+    copy_every_s: Period = 2.0
+    """Only for `standby: warm`: how often what has changed is copied. It bounds what a disaster loses. What somebody
+    deleted, or a broken program wrote, is copied too: a warm standby replaces no snapshots."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -57,7 +57,11 @@ class Promise:
     outage_at_most_s: Seconds
     """Upper bound of the outage of every capability, and of every person's disturbance, that a repair does not end."""
     writes_lost_at_most: Count = 0
-    """Acknowledged writes that may be missing afterwards."""
+    """Acknowledged writes that may be missing afterwards. With `rpo_s` their age counts instead of their number."""
+    rto_s: Seconds | None = None
+    """Recovery time objective, of a disaster only: everybody works again within this time of its beginning."""
+    rpo_s: Seconds | None = None
+    """Recovery point objective, of a disaster only: no acknowledged write that was older when it struck is missing."""
     why: str
     """The mechanism that the promise rests on."""
 

@@ -48,6 +48,7 @@ FAULT_PHRASES: Final[Mapping[str, str]] = MappingProxyType(
         "slow_close": "connections through {} were closed late",
         "upgrade": "another release came to {}",
         "scale": "the number of nodes changed ({})",
+        "disaster": "{} went down for good with all disks",
     }
 )
 _CALLED: Final[Mapping[str, str]] = MappingProxyType(

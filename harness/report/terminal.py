@@ -38,8 +38,7 @@ def render(measures: Measures, console: Console, report_path: Path | str | None 
         console.print(_outages(measures))
     if any(len(one.outages) > 1 or one.places > 1 for one in measures.capabilities if one.outages):
         console.print(_rows("\noutages together", tables.TOTALS_HEADERS, tables.total_rows(measures)))
-    if rows := tables.change_rows(measures):
-        console.print(_rows("\nthe change, step by step", tables.CHANGE_HEADERS, rows))
+    _changes(measures, console)
     if rows := tables.effect_rows(measures):
         console.print(_rows("\nwhat each fault did, from its injection", tables.EFFECTS_HEADERS, rows))
     _noticed(measures, console)
@@ -142,6 +141,14 @@ def _faults(measures: Measures, console: Console) -> None:
     if measures.facts.aborted_ns is not None:
         recovered = words.seconds(measures.abort_to_recovery_s)
         console.print(Text(f"aborted: {measures.facts.aborted_why}; from there to recovered: {recovered}"))
+
+
+def _changes(measures: Measures, console: Console) -> None:
+    if rows := tables.change_rows(measures):
+        console.print(_rows("\nthe change, step by step", tables.CHANGE_HEADERS, rows))
+    if line := tables.recovery_line(measures):
+        console.print(_rows("\nafter the disaster", tables.RECOVERY_HEADERS, tables.recovery_rows(measures)))
+        console.print(Text(line))
 
 
 def _noticed(measures: Measures, console: Console) -> None:

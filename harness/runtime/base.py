@@ -59,6 +59,14 @@ class Deployment(Protocol):
         """Shut a container down in an orderly way and remove it."""
         ...
 
+    def destroy(self, names: Sequence[str]) -> Sequence[str]:
+        """Containers are gone at once, and with them every volume that nobody else has. Returns the volumes' names."""
+        ...
+
+    def take_place(self, name: str, of: str) -> None:
+        """A container that runs gets the address, and also the name on the network, of one that was destroyed."""
+        ...
+
     def peer(self, name: str) -> Peer:
         """The conversation with a container whose spec has `conversation`."""
         ...

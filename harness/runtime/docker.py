@@ -89,6 +89,7 @@ class DockerDeployment:
         self._labels = {LABEL_RUN: run_id, LABEL_TOPOLOGY: topology}
         self._peers: dict[str, AttachedPeer] = {}
         self._specs: dict[str, ContainerSpec] = {}
+        self._addresses: dict[str, str] = {}
         self._volumes: set[str] = set()
         self._volume_lock = threading.Lock()
         self._removed = False
@@ -140,6 +141,33 @@ class DockerDeployment:
             container.remove(force=True, v=True)
         except APIError as error:
             raise DeploymentError(f"{name} could not be shut down and removed: {error.explanation}") from error
+
+    def destroy(self, names: Sequence[str]) -> Sequence[str]:
+        gone = {self._container(name) for name in names}
+        with ThreadPoolExecutor(max_workers=max(1, len(gone))) as pool:
+            list(pool.map(_remove_at_once, gone))
+        with self._volume_lock:
+            kept = {mount.volume for spec in self._specs.values() if spec.name not in names for mount in spec.mounts}
+            lost = {mount.volume for name in names for mount in self._specs[name].mounts} - kept
+            for volume in sorted(lost):
+                full = f"{resource_name(self.run_id)}-{volume}"
+                try:
+                    self._client.volumes.get(full).remove()
+                except APIError as error:
+                    raise DeploymentError(f"volume {full} could not be removed: {error.explanation}") from error
+                self._volumes.discard(full)
+        for name in names:
+            del self._specs[name]
+        return sorted(lost)
+
+    def take_place(self, name: str, of: str) -> None:
+        container, network = self._container(name), self._network.name
+        try:
+            found = self._client.networks.get(network)
+            found.disconnect(container)
+            found.connect(container, aliases=[name, of], ipv4_address=self._addresses[of])
+        except APIError as error:
+            raise DeploymentError(f"{name} could not get the address of {of}: {error.explanation}") from error
 
     def peer(self, name: str) -> AttachedPeer:
         return self._peers[name]
@@ -272,6 +300,7 @@ class DockerDeployment:
 
     def _describe(self, spec: ContainerSpec) -> DockerContainer:
         address = f"{self.subnet_prefix}.{spec.host_number}"
+        self._addresses[spec.name] = address
         endpoint = EndpointConfig(_API_VERSION, aliases=[spec.name], ipv4_address=address)
         container = DockerContainer(self._images[spec.image])
         container.with_name(self.container_name(spec.name))
@@ -311,6 +340,13 @@ class DockerDeployment:
                 if time.monotonic() > deadline:
                     raise RunError("the agent did not remove itself", hint="`harness doctor` removes what is left")
                 time.sleep(0.05)
+
+
+def _remove_at_once(container: Any) -> None:
+    try:
+        container.remove(force=True, v=True)
+    except APIError as error:
+        raise DeploymentError(f"{container.name} could not be removed: {error.explanation}") from error
 
 
 def _in_dependency_order(specs: Iterable[ContainerSpec]) -> list[ContainerSpec]:

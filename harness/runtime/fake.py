@@ -92,6 +92,8 @@ class FakeDeployment:
             FakeServersWatch(self.platform, lambda: self._client, self._folder),
         )
         self._specs: dict[str, ContainerSpec] = {}
+        self.places: dict[str, str] = {}
+        """Who took whose place."""
         self.removed = False
         self.orders: list[tuple[str, str]] = []
         """What balancers and databases were told to do: the container, and the command."""
@@ -119,17 +121,29 @@ class FakeDeployment:
         self.platform.host.paper.break_("down", name)
         del self._specs[name]
 
+    def destroy(self, names: Sequence[str]) -> Sequence[str]:
+        lost = [mount.volume for name in names for mount in self._specs[name].mounts]
+        for name in names:
+            self.retire(name)
+        return lost
+
+    def take_place(self, name: str, of: str) -> None:
+        self.places[name] = of
+        self.platform.boot(of)
+
     def peer(self, name: str) -> FakeClient:
         if name != "client":
             raise PeerError(f"{name} does not talk")
         return self._client
 
     def execute(self, name: str, argv: Sequence[str], *, timeout_s: float = 30.0) -> ExecResult:  # noqa: ARG002 - the protocol's
+        name = self.places.get(name, name)
         if not self.platform.runs(name):
             raise DeploymentError(f"{name}: {' '.join(argv)} could not be run: the container is not running")
-        if name.startswith("load-balancer") or any("_before" in word for word in argv):
+        if name.startswith("load-balancer") or name.endswith("standby") or any("_before" in word for word in argv):
             self.orders.append((name, " ".join(argv)))
-            return ExecResult(0, "")
+            refusal = self._behaviour.standby_refuses if argv[0] == "restore-snapshot" else ""
+            return ExecResult(1 if refusal else 0, refusal)
         of_hubs = any("api_tokens" in word for word in argv)
         if name.startswith("workbench") and of_hubs:
             return ExecResult(0, _lines(self.platform.in_hubs_database(name)))

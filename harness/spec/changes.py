@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.core.change import Scale, Upgrade
+from harness.core.change import Disaster, Scale, Upgrade
 from harness.core.experiment import Experiment
 from harness.core.topology import Topology
 from harness.core.words import Role
@@ -25,8 +25,9 @@ def check_changes(document: Document) -> None:
         document.add(
             ("upgrade", "to"), f"upgrade.to is {found(last)} like upgrade.from, expected another one: nothing changes"
         )
-    for key, there in (("upgrade", upgrade is not None), ("scale", bool(scales))):
-        others = [other for other in ("faults", "growth", "upgrade", "scale") if get(document.data, other)]
+    disaster = get(document.data, "disaster") is not None
+    for key, there in (("upgrade", upgrade is not None), ("scale", bool(scales)), ("disaster", disaster)):
+        others = [other for other in ("faults", "growth", "upgrade", "scale", "disaster") if get(document.data, other)]
         if there and (beside := [other for other in others if other not in (key, "growth" if key == "scale" else "")]):
             document.add(
                 (key,),
@@ -41,8 +42,15 @@ def why_no_change(topology: Topology, experiment: Experiment) -> str:
     return next(problems, "")
 
 
-def _problems(topology: Topology, change: Upgrade | Scale) -> Iterator[str]:
+def _problems(topology: Topology, change: Upgrade | Scale | Disaster) -> Iterator[str]:
     workbench = topology.workbench
+    if isinstance(change, Disaster):
+        if workbench.standby == "none":
+            yield (
+                f"disaster: {topology.name} has no standby, so there is no machine to go on with; workbench.standby "
+                "cold or warm is one"
+            )
+        return
     if isinstance(change, Scale):
         if topology.load_balancer is None:
             yield f"scale: {topology.name} has no {Role.LOAD_BALANCER}, so nobody would be sent to a node that joins"

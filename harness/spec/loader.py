@@ -84,8 +84,17 @@ def check_pair(
         if mistake := topology.why_no_link(link):
             noted.append((("links", index), f"links[{index}] can't be put into {topology_path}: {mistake}"))
     if reason := why_no_change(topology, experiment):
-        here = ("upgrade",) if experiment.upgrade else ("scale",)
-        noted.append((here, f"can't be done to {topology_path}: {reason}"))
+        here = next(key for key in ("upgrade", "disaster", "scale") if getattr(experiment, key))
+        noted.append(((here,), f"can't be done to {topology_path}: {reason}"))
+    promise = topology.promises.get(experiment.name)
+    if promise and experiment.disaster is None and (promise.rto_s, promise.rpo_s) != (None, None):
+        noted.append(
+            (
+                ("faults",),
+                f"{topology_path} promises rto_s or rpo_s for {experiment.name}, expected neither: they are of a "
+                "disaster, and it has none",
+            )
+        )
     topology = topology.with_links(experiment.links)
     for index, fault in enumerate(experiment.faults):
         mistakes = {

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from harness.core.change import ChangeEnd, Scale, Upgrade
+from harness.core.change import ChangeEnd, Disaster, Scale, Upgrade
 from harness.core.clock import Clock, to_ns
 from harness.core.history import EventKind, HistoryWriter
 from harness.errors import ChangeFailed
 from harness.run.changes.nodes import Nodes
-from harness.run.changes.steps import Step, scale_steps, upgrade_steps, way_back
+from harness.run.changes.recovering import Recovering
+from harness.run.changes.steps import Step, disaster_steps, scale_steps, upgrade_steps, way_back
 from harness.run.watcher import Watcher
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class Changing:
         self,
         experiment: Experiment,
         nodes: Nodes,
+        recovering: Recovering,
         *,
         history: HistoryWriter,
         clock: Clock,
@@ -38,6 +40,7 @@ class Changing:
         """`watch_until` watches people until a moment; it raises where the experiment is to be given up."""
         self._changes = experiment.changes
         self._nodes = nodes
+        self._recovering = recovering
         self._history = history
         self._clock = clock
         self._watcher = watcher
@@ -50,8 +53,7 @@ class Changing:
         for index, change in enumerate(self._changes):
             self._watch_until(start_ns + to_ns(change.at_s))
             self._now, self._begun = index, []
-            how, reason = self._upgrade(change) if isinstance(change, Upgrade) else self._scale(change)
-            self._end(how, reason)
+            self._end(*self._carry_out(change))
 
     def give_up(self, why: str) -> None:
         """The experiment went too far in the middle of a change: an upgrade is taken back at once."""
@@ -62,6 +64,22 @@ class Changing:
         if isinstance(change, Upgrade):
             how, why = self._take_back(change, why, drained=False)
         self._end(how, why)
+
+    def _carry_out(self, change: Upgrade | Scale | Disaster) -> tuple[ChangeEnd, str]:
+        if isinstance(change, Upgrade):
+            return self._upgrade(change)
+        return self._scale(change) if isinstance(change, Scale) else self._disaster(change)
+
+    def _disaster(self, change: Disaster) -> tuple[ChangeEnd, str]:
+        lost, back = disaster_steps(self._nodes.topology)
+        began_ns = self._clock.now_ns()
+        self._take(lost, change)
+        self._watch_until(began_ns + to_ns(change.begin_after_s))
+        try:
+            self._take(back, change, back=True)
+        except ChangeFailed as failed:
+            return ChangeEnd.STUCK, failed.message
+        return ChangeEnd.RESTORED, ""
 
     def _upgrade(self, change: Upgrade) -> tuple[ChangeEnd, str]:
         nodes = self._nodes
@@ -96,14 +114,19 @@ class Changing:
             return ChangeEnd.STUCK, "; ".join(part for part in (why, f"on the way back: {failed.message}") if part)
         return ChangeEnd.TAKEN_BACK, why
 
-    def _take(self, steps: Sequence[Step], change: Upgrade | Scale, *, back: bool = False) -> None:
+    def _take_one(self, step: Step, change: Upgrade | Scale | Disaster, *, back: bool) -> str:
+        if isinstance(change, Disaster):
+            return self._recovering.take(step, change)
+        return self._nodes.take(step, change, back=back)
+
+    def _take(self, steps: Sequence[Step], change: Upgrade | Scale | Disaster, *, back: bool = False) -> None:
         """Raises `ChangeFailed` where a step does not come out as it must."""
         for step in steps:
             self._begun.append(step)
             began_ns = self._clock.now_ns()
             problem = ""
             try:
-                evidence = self._nodes.take(step, change, back=back)
+                evidence = self._take_one(step, change, back=back)
             except ChangeFailed as failed:
                 evidence = problem = failed.message
             text = f"{step.what.value.replace('_', ' ')} {', '.join(step.nodes)}"

@@ -1,0 +1,94 @@
+"""A disaster and the way back from it, done to real machines: what is lost, and what the plan has kept of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from harness.components import jupyterhub
+from harness.core.change import ChangeStep, Disaster
+from harness.core.clock import Clock, to_ns, to_s
+from harness.errors import ChangeFailed, DeploymentError
+from harness.run.changes.nodes import Nodes
+from harness.run.changes.steps import Step
+from harness.run.stage import Stage
+from harness.runtime.base import Deployment
+
+__all__ = ["Recovering"]
+
+#: Between two looks whether a node is healthy; each is a command in it.
+_LOOK_S = 0.5
+#: A terabyte from a slow disk takes hours; the homes of a run are small.
+_RESTORE_LIMIT_S = 900.0
+
+
+class Recovering:
+    """The machines of a platform that runs, until they are gone, and those that take their places."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        nodes: Nodes,
+        clock: Clock,
+        *,
+        watch_until: Callable[[int], None],
+        keep_log: Callable[[str, str], None],
+    ) -> None:
+        """`nodes` tries whether somebody can work; `keep_log` gets the log of a container that is about to go."""
+        self._stage = stage
+        self._nodes = nodes
+        self._clock = clock
+        self._watch_until = watch_until
+        self._keep_log = keep_log
+
+    @property
+    def _deployment(self) -> Deployment:
+        deployment = self._stage.deployment
+        assert deployment is not None, "there are people at work"
+        return deployment
+
+    def take(self, step: Step, disaster: Disaster) -> str:
+        """Carry out one step; returns what was seen. Raises `ChangeFailed` where it does not come out as it must."""
+        acts: Mapping[ChangeStep, Callable[[], str]] = {
+            ChangeStep.DESTROY: lambda: self._destroy(step.nodes),
+            ChangeStep.RESTORE: lambda: self._execute(step.nodes[0], jupyterhub.RESTORE),
+            ChangeStep.PROMOTE: lambda: self._promote(*step.nodes, limit_s=disaster.gate_s),
+            ChangeStep.GATE: lambda: self._nodes.gate(step.nodes[0], disaster.gate_s),
+        }
+        return acts[step.what]()
+
+    def _destroy(self, names: tuple[str, ...]) -> str:
+        for name in names:
+            self._keep_log(f"{name}-1", name)
+        self._stage.gone = frozenset(names)
+        volumes = self._deployment.destroy(names)
+        return f"{', '.join(names)} and {len(volumes)} volumes are gone: {', '.join(volumes)}"
+
+    def _promote(self, standby: str, node: str, *, limit_s: float) -> str:
+        """People know an address: once the standby is healthy it gets that of the machine that is gone, as one would
+        point a name elsewhere."""
+        said = self._execute(standby, jupyterhub.PROMOTE)
+        began_ns = self._clock.now_ns()
+        while problem := self._problem(standby):
+            if to_s(self._clock.now_ns() - began_ns) >= limit_s:
+                raise ChangeFailed(f"{standby} was not healthy within {limit_s:g} s: {problem}")
+            self._watch_until(self._clock.now_ns() + to_ns(_LOOK_S))
+        healthy_s = to_s(self._clock.now_ns() - began_ns)
+        self._deployment.take_place(standby, node)
+        self._stage.stand_ins[node] = standby
+        return " ".join(filter(None, [said, f"healthy after {healthy_s:.1f} s, then at the address of {node}"]))
+
+    def _problem(self, standby: str) -> str:
+        try:
+            answer = self._deployment.execute(standby, jupyterhub.READY)
+        except DeploymentError as error:
+            return error.message
+        return "" if answer.exit_code == 0 else answer.output.strip()[-300:] or f"exit code {answer.exit_code}"
+
+    def _execute(self, container: str, argv: tuple[str, ...]) -> str:
+        try:
+            answer = self._deployment.execute(container, argv, timeout_s=_RESTORE_LIMIT_S)
+        except DeploymentError as error:
+            raise ChangeFailed(error.message) from error
+        if answer.exit_code != 0:
+            raise ChangeFailed(f"{container}: {argv[0]}: exit code {answer.exit_code}: {answer.output.strip()[-500:]}")
+        return answer.output.strip()
