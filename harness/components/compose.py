@@ -135,7 +135,7 @@ def compose_project(
             **_service(spec, twin, variables, {each.name for each in specs if each.ready}),
             "networks": {NETWORK: {"ipv4_address": contexts[0].address(spec.host_number)}},
             **_some("ports", _ports(spec, doors, topology)),
-            **_some("volumes", [*_volumes(spec, disks), *_binds(spec)]),
+            **_some("volumes", [*_volumes(spec), *_binds(spec)]),
         }
     has_tls = any(SERVED_PATH in spec.files for spec in specs)
     virtual = [contexts[0].address(host) for host in _virtual_hosts(topology)]
@@ -234,8 +234,8 @@ def _binds(spec: ContainerSpec) -> Iterator[dict[str, Any]]:
         yield bind if made else {**bind, "read_only": True}
 
 
-def _volumes(spec: ContainerSpec, disks: Sequence[Disk]) -> list[str]:
-    return [f"{disk.volume}:{disk.path}" for disk in disks if spec.name in disk.services]
+def _volumes(spec: ContainerSpec) -> list[str]:
+    return [f"{mount.volume}:{mount.path}" for mount in spec.mounts]
 
 
 def _disks(topology: Topology, specs: Sequence[ContainerSpec]) -> tuple[Disk, ...]:

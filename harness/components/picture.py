@@ -108,7 +108,7 @@ def _place(plan: _Plan, spec: ContainerSpec, link_targets: Mapping[str, Role]) -
     if spec.role == etcd.ROLE:
         return Column.DATABASE, _BEHIND, Kind.STORE, "etcd"
     if spec.role == jupyterhub.STANDBY_ROLE:
-        return Column.STORAGE, _BEHIND, Kind.MACHINE, "cold standby"
+        return Column.STORAGE, _BEHIND, Kind.MACHINE, f"{plan.topology.workbench.standby} standby"
     return Column.OTHER, 0, Kind.MACHINE, spec.image
 
 
@@ -161,8 +161,11 @@ def _arrows(plan: _Plan) -> Iterator[Arrow]:
 def _to_standby(plan: _Plan) -> Iterator[Arrow]:
     standby = plan.named(jupyterhub.STANDBY_ROLE)
     if standby:
-        every = f"every {plan.topology.workbench.snapshot_every_s} s"
-        yield Arrow(plan.named(Role.WORKBENCH), standby, ("snapshots on a backup disk", every))
+        workbench = plan.topology.workbench
+        what, every_s = "snapshots on a backup disk", float(workbench.snapshot_every_s)
+        if workbench.standby == "warm":
+            what, every_s = "copies of what has changed", workbench.copy_every_s
+        yield Arrow(plan.named(Role.WORKBENCH), standby, (what, f"every {every_s:g} s"))
 
 
 def _from_people(plan: _Plan) -> Iterator[Arrow]:
