@@ -17,6 +17,7 @@ __all__ = [
     "ACTIVE_PATH",
     "ACTIVE_PORT",
     "ACTIVE_PROBE",
+    "BACKUP",
     "HOMES",
     "HUB_HEALTH_PATH",
     "IMAGE",
@@ -45,7 +46,7 @@ STANDBY: Final = "workbench-standby"
 #: A part of the platform, but no member of the role: nobody works there.
 STANDBY_ROLE: Final = "standby"
 #: Node and standby both have it; a disk of another machine's, as far as a disaster of the node is concerned.
-BACKUP: Final = Mount(volume="backup", path="/backup")
+BACKUP: Final = Mount(volume="backup", path="/backup", elsewhere=True)
 #: Where a node has the disk of its warm standby.
 COPIES: Final = "/standby"
 #: Run in the standby: the newest snapshot is unpacked, and the node's software is started.

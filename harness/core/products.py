@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal
 
 from harness.core.constraints import Bounds, Count, Period, Positive
 
-__all__ = ["STRICT", "Check", "Database", "LoadBalancer", "Patroni", "PostgresServer", "Storage", "Workbench"]
+__all__ = ["STRICT", "Backup", "Check", "Database", "LoadBalancer", "Patroni", "PostgresServer", "Storage", "Workbench"]
 
 #: Keys that the model does not know are mistakes.
 STRICT: dict[str, object] = {"extra": "forbid"}
@@ -221,3 +221,16 @@ class Storage:
     size_mb: Count = 1024
     """Size of the homes' disk in MiB: a file system of its own, which takes only the space that is used. 0: no disk of
     its own, and disk faults are refused."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backup:
+    """A machine that writes snapshots of every hub's database (pg_dump) and of all homes to a disk elsewhere, and on
+    which the newest can be restored after a disaster. For a platform with database and storage; a node that keeps all
+    on its own disk has `snapshot_every_s`."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = STRICT
+
+    every_s: Positive = 30
+    """How often. It bounds what a disaster loses: all that came since the last one. Nightly in the world outside, much
+    oftener here, so that a run sees one."""

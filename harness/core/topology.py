@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated, ClassVar, Literal
 
 from harness.core.constraints import ByProduct, Count, Seconds
-from harness.core.products import STRICT, Database, LoadBalancer, Patroni, Storage, Workbench
+from harness.core.products import STRICT, Backup, Database, LoadBalancer, Patroni, Storage, Workbench
 from harness.core.words import Recovery, Role, SessionOutcome
 
 __all__ = ["Link", "Promise", "Topology"]
@@ -84,6 +84,9 @@ class Topology:
     """Without it each node's hub has a file of its own (SQLite) on the node's own disk."""
     storage: Storage | None = None
     """Without it homes are on each node's own disk."""
+    backup: Backup | None = None
+    """Snapshots of database and storage on a disk elsewhere. Without it a disaster is the end of a platform that has
+    both."""
     links: tuple[Link, ...] = ()
     """Between which roles a Toxiproxy stands."""
     promises: Mapping[str, Promise] = field(default_factory=dict)

@@ -97,7 +97,14 @@ class Orchestrator:
         self._changing = Changing(
             experiment,
             nodes,
-            Recovering(stage, nodes, clock, watch_until=self._watch_load_until, keep_log=self._keep_log),
+            Recovering(
+                stage,
+                nodes,
+                clock,
+                interrupts=interrupts,
+                watch_until=self._watch_load_until,
+                keep_log=self._keep_log,
+            ),
             history=self._history,
             clock=clock,
             watcher=watcher,

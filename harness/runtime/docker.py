@@ -148,14 +148,10 @@ class DockerDeployment:
             list(pool.map(_remove_at_once, gone))
         with self._volume_lock:
             kept = {mount.volume for spec in self._specs.values() if spec.name not in names for mount in spec.mounts}
-            lost = {mount.volume for name in names for mount in self._specs[name].mounts} - kept
+            mounts = [mount for name in names for mount in self._specs[name].mounts]
+            lost = {mount.volume for mount in mounts if not mount.elsewhere} - kept
             for volume in sorted(lost):
-                full = f"{resource_name(self.run_id)}-{volume}"
-                try:
-                    self._client.volumes.get(full).remove()
-                except APIError as error:
-                    raise DeploymentError(f"volume {full} could not be removed: {error.explanation}") from error
-                self._volumes.discard(full)
+                self._remove_volume(f"{resource_name(self.run_id)}-{volume}")
         for name in names:
             del self._specs[name]
         return sorted(lost)
@@ -272,6 +268,14 @@ class DockerDeployment:
                 self._client.volumes.create(full, labels=self._labels, driver="local", driver_opts=options)
                 self._volumes.add(full)
         return full
+
+    def _remove_volume(self, full: str) -> None:
+        try:
+            self._client.volumes.get(full).remove()
+        except APIError as error:
+            raise DeploymentError(f"volume {full} could not be removed: {error.explanation}") from error
+        self._agent.call("drop_volume", volume=full, timeout_s=_MAKE_VOLUME_TIMEOUT_S)
+        self._volumes.discard(full)
 
     def _own_file_system(self, volume: str, size_mb: int) -> dict[str, str]:
         made = self._agent.call("make_volume", volume=volume, size_mb=size_mb, timeout_s=_MAKE_VOLUME_TIMEOUT_S)

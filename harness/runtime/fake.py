@@ -122,7 +122,7 @@ class FakeDeployment:
         del self._specs[name]
 
     def destroy(self, names: Sequence[str]) -> Sequence[str]:
-        lost = [mount.volume for name in names for mount in self._specs[name].mounts]
+        lost = [mount.volume for name in names for mount in self._specs[name].mounts if not mount.elsewhere]
         for name in names:
             self.retire(name)
         return lost

@@ -45,10 +45,10 @@ def why_no_change(topology: Topology, experiment: Experiment) -> str:
 def _problems(topology: Topology, change: Upgrade | Scale | Disaster) -> Iterator[str]:
     workbench = topology.workbench
     if isinstance(change, Disaster):
-        if workbench.standby == "none":
+        if workbench.standby == "none" and topology.backup is None:
             yield (
-                f"disaster: {topology.name} has no standby, so there is no machine to go on with; workbench.standby "
-                "cold or warm is one"
+                f"disaster: {topology.name} keeps nothing elsewhere that one could go on with; workbench.standby does "
+                "(one node), or backup (with database and storage)"
             )
         return
     if isinstance(change, Scale):

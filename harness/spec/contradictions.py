@@ -36,6 +36,7 @@ def check_contradictions(document: Document, topology: Topology | None) -> None:
     for role, model in ((Role.LOAD_BALANCER, LoadBalancer), (Role.STORAGE, Storage)):
         _check_pair(document, role, model)
     _check_balancer(document)
+    _check_backup(document)
     _check_storage(document)
     _check_patroni(document)
     _check_links(document, topology)
@@ -165,6 +166,18 @@ def _check_snapshots(document: Document) -> None:
             here,
             f"{what} without workbench.snapshot_every_s, expected snapshots: there would be nothing to restore on it; "
             "say snapshot_every_s, or leave out standby",
+        )
+
+
+def _check_backup(document: Document) -> None:
+    """What it covers is a server's."""
+    if get(document.data, "backup") is None:
+        return
+    if missing := [str(role) for role in (Role.DATABASE, Role.STORAGE) if not _has(document, role)]:
+        document.add(
+            ("backup",),
+            f"backup without {' and '.join(missing)}, expected database and storage: it covers what they have; "
+            "workbench.snapshot_every_s covers what is on a node's own disk",
         )
 
 

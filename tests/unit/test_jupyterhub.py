@@ -106,7 +106,8 @@ def test_a_warm_standbys_disk_is_what_the_node_copies_to() -> None:
     node, standby = (planned(warm)[name] for name in ("workbench-0", "workbench-standby"))
     assert node.environment["COPY_EVERY_S"] == "0.5"
     assert "COPY_EVERY_S" not in standby.environment, "it copies to nobody"
-    assert standby.environment | {"COPY_EVERY_S": "0.5"} == node.environment | {"NODE_NAME": "workbench-standby"}
+    its_own = {"NODE_NAME": "workbench-standby"}
+    assert {**standby.environment, "COPY_EVERY_S": "0.5"} == {**node.environment, **its_own}
     assert {mount.volume: mount.path for mount in node.mounts} == {
         "workbench-0-hub": "/srv/hub",
         "workbench-0-homes": "/homes",

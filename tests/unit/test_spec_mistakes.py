@@ -159,14 +159,16 @@ TOPOLOGY_MISTAKES = {
         "# a list\n- a\n",
         [
             "t.yaml:2: the file holds a list, expected a mapping with the keys "
-            "description, stands_for, load_balancer, workbench, database, storage, links, promises, known_broken"
+            "description, stands_for, load_balancer, workbench, database, storage, backup, links, promises, "
+            "known_broken"
         ],
     ),
     "text only": (
         "hello\n",
         [
             "t.yaml:1: the file holds 'hello', expected a mapping with the keys "
-            "description, stands_for, load_balancer, workbench, database, storage, links, promises, known_broken"
+            "description, stands_for, load_balancer, workbench, database, storage, backup, links, promises, "
+            "known_broken"
         ],
     ),
     "nested too deeply": ("[" * 1_000, ["t.yaml:1: not YAML: nested too deeply"]),

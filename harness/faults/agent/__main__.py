@@ -96,6 +96,7 @@ def main() -> None:
         "undo_all": lambda: {"undone": undo_all()},
         "clean": clean,
         "make_volume": host.volumes.make,
+        "drop_volume": host.volumes.drop,
         "watch_servers": servers.begin,
         "end_servers_watch": servers.end,
         "strays": lambda pool, heal: {"strays": strays(engine, pool, heal=heal)},

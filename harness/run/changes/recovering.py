@@ -10,6 +10,7 @@ from harness.core.clock import Clock, to_ns, to_s
 from harness.errors import ChangeFailed, DeploymentError
 from harness.run.changes.nodes import Nodes
 from harness.run.changes.steps import Step
+from harness.run.interrupts import Interrupts
 from harness.run.stage import Stage
 from harness.runtime.base import Deployment
 
@@ -30,6 +31,7 @@ class Recovering:
         nodes: Nodes,
         clock: Clock,
         *,
+        interrupts: Interrupts,
         watch_until: Callable[[int], None],
         keep_log: Callable[[str, str], None],
     ) -> None:
@@ -37,6 +39,7 @@ class Recovering:
         self._stage = stage
         self._nodes = nodes
         self._clock = clock
+        self._interrupts = interrupts
         self._watch_until = watch_until
         self._keep_log = keep_log
 
@@ -50,6 +53,7 @@ class Recovering:
         """Carry out one step; returns what was seen. Raises `ChangeFailed` where it does not come out as it must."""
         acts: Mapping[ChangeStep, Callable[[], str]] = {
             ChangeStep.DESTROY: lambda: self._destroy(step.nodes),
+            ChangeStep.START: lambda: self._start(step.nodes),
             ChangeStep.RESTORE: lambda: self._execute(step.nodes[0], jupyterhub.RESTORE),
             ChangeStep.PROMOTE: lambda: self._promote(*step.nodes, limit_s=disaster.gate_s),
             ChangeStep.GATE: lambda: self._nodes.gate(step.nodes[0], disaster.gate_s),
@@ -61,7 +65,19 @@ class Recovering:
             self._keep_log(f"{name}-1", name)
         self._stage.gone = frozenset(names)
         volumes = self._deployment.destroy(names)
-        return f"{', '.join(names)} and {len(volumes)} volumes are gone: {', '.join(volumes)}"
+        return f"{len(names)} machines are gone with {len(volumes)} volumes: {', '.join(volumes)}"
+
+    def _start(self, names: tuple[str, ...]) -> str:
+        """New machines with empty disks, in the places of those that are gone."""
+        seconds: dict[str, float] = {}
+        specs = [self._stage.node(name) for name in names]
+        try:
+            with self._interrupts.allowed():
+                self._deployment.start(specs, lambda spec, ready_s: seconds.__setitem__(spec.name, ready_s))
+        except DeploymentError as error:
+            raise ChangeFailed(error.message) from error
+        self._stage.gone -= frozenset(names)
+        return f"{len(names)} machines, the last one ready after {max(seconds.values()):.1f} s"
 
     def _promote(self, standby: str, node: str, *, limit_s: float) -> str:
         """People know an address: once the standby is healthy it gets that of the machine that is gone, as one would

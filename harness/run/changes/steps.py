@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from harness.components import jupyterhub
+from harness.components import backup, jupyterhub
 from harness.core.change import ChangeStep, Scale, Upgrade
 from harness.core.topology import Topology
 
@@ -58,7 +58,18 @@ def scale_steps(topology: Topology, scale: Scale, nodes: Sequence[str], spares: 
 
 
 def disaster_steps(topology: Topology) -> tuple[list[Step], list[Step]]:
-    """What is lost at once, and how the platform comes back: by what the plan has kept, on the standby."""
+    """What is lost at once, and how the platform comes back: by what the plan has kept, on the standby or on new
+    machines in the same places."""
+    if topology.backup:
+        first, then = backup.lost_in_a_disaster(topology)
+        nodes = jupyterhub.names(topology)
+        # the storage is started with the homes on its disk: a server would not look again at what it has seen
+        back = [Step(ChangeStep.START, first), Step(ChangeStep.RESTORE, backup.names(topology))]
+        return [Step(ChangeStep.DESTROY, (*first, *then))], [
+            *back,
+            Step(ChangeStep.START, then),
+            *_each(nodes, ChangeStep.GATE),
+        ]
     (node,), standby = jupyterhub.names(topology), jupyterhub.STANDBY
     back = [Step(ChangeStep.RESTORE, (standby,))] if topology.workbench.standby == "cold" else []
     back += [Step(ChangeStep.PROMOTE, (standby, node)), Step(ChangeStep.GATE, (node,))]

@@ -50,8 +50,8 @@ def _copy_homes(homes: Path, target: Path) -> None:
     coming.mkdir(mode=0o700, exist_ok=True)
     command = [
         *("rsync", "--archive", "--sparse", "--hard-links", "--numeric-ids", "--delete", f"--temp-dir={coming}"),
-        # the readiness probe's own, and what an interrupted restore left
-        *("--exclude=/.coming", "--exclude=/.homes-ready-*", "--exclude=/.restoring"),
+        # the readiness probe's own, and what an interrupted restore left; homes have no dot in front
+        "--exclude=/.*",
         *(f"{homes}/", f"{target}/"),
     ]
     done = subprocess.run(
