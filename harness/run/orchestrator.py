@@ -367,7 +367,8 @@ class Orchestrator:
     def _keep_log(self, kept_as: str, container: str) -> None:
         """Of a container that goes in mid-run: at the end it has gone."""
         deployment = self._stage.open()
-        self._folder.write_container(kept_as, deployment.log(container), deployment.inspect(container))
+        log = deployment.log(container, stamped=True)
+        self._folder.write_container(kept_as, log, deployment.inspect(container))
 
     # -- the end ---------------------------------------------------------------------------------------------------
 

@@ -64,7 +64,7 @@ def test_the_machine_is_gone_and_the_standby_takes_its_place(strike: Struck) -> 
         ("gate", "workbench-0", True),
     ]
     evidence = steps(result)[0].data["evidence"]
-    assert evidence == "1 machines are gone with 2 volumes: workbench-0-hub, workbench-0-homes"
+    assert evidence == "workbench-0 gone with the volumes workbench-0-hub, workbench-0-homes"
     (deployment,) = result.runtime.deployments
     assert deployment.places == {"workbench-standby": "workbench-0"}
     assert [order for name, order in deployment.orders] == ["restore-snapshot", "promote", "/usr/local/bin/ready"]

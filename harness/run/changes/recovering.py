@@ -61,11 +61,12 @@ class Recovering:
         return acts[step.what]()
 
     def _destroy(self, names: tuple[str, ...]) -> str:
+        comes_again = self._stage.topology.backup is not None
         for name in names:
-            self._keep_log(f"{name}-1", name)
+            self._keep_log(f"{name}-1" if comes_again else name, name)
         self._stage.gone = frozenset(names)
         volumes = self._deployment.destroy(names)
-        return f"{len(names)} machines are gone with {len(volumes)} volumes: {', '.join(volumes)}"
+        return f"{', '.join(names)} gone with the volumes {', '.join(volumes)}"
 
     def _start(self, names: tuple[str, ...]) -> str:
         """New machines with empty disks, in the places of those that are gone."""
