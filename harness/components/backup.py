@@ -3,6 +3,7 @@ disk elsewhere. After a disaster a new one restores the newest of them."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from harness.components import databases, ganesha, jupyterhub, postgresql
@@ -11,10 +12,11 @@ from harness.core.specs import ContainerSpec, Mount, NodeContext, ReadyProbe
 from harness.core.topology import Topology
 from harness.core.words import Role
 
-__all__ = ["IMAGES", "NAME", "ROLE", "containers", "lost_in_a_disaster", "names"]
+__all__ = ["IMAGES", "NAME", "ROLE", "beside", "containers", "database_names", "lost_in_a_disaster", "names"]
 
 IMAGES: Final = jupyterhub.IMAGES
 NAME: Final = "backup"
+_DATABASES: Final = "DB_NAMES"
 ROLE: Final = "backup"
 
 
@@ -30,8 +32,6 @@ def containers(topology: Topology, context: NodeContext) -> tuple[ContainerSpec,
     if topology.backup is None:
         return ()
     assert topology.storage is not None, "the contradictions want both"
-    workbench = topology.workbench
-    hubs = 1 if workbench.mode == "active-passive" else workbench.nodes
     return (
         ContainerSpec(
             name=NAME,
@@ -42,7 +42,7 @@ def containers(topology: Topology, context: NodeContext) -> tuple[ContainerSpec,
             environment={
                 "NODE_NAME": NAME,
                 "SNAPSHOT_EVERY_S": str(topology.backup.every_s),
-                "DB_NAMES": " ".join(postgresql.databases(topology)[:hubs]),
+                _DATABASES: " ".join(database_names(topology)),
                 "PGHOST": ",".join(databases.direct_hosts(topology, context)),
                 "PGPORT": str(postgresql.PORTS[0]),
                 "PGUSER": postgresql.USER,
@@ -61,6 +61,24 @@ def containers(topology: Topology, context: NodeContext) -> tuple[ContainerSpec,
             ),
         ),
     )
+
+
+def database_names(topology: Topology) -> tuple[str, ...]:
+    """The databases of the hubs that are there; a place for a node that may join has none."""
+    workbench = topology.workbench
+    hubs = 1 if workbench.mode == "active-passive" else workbench.nodes
+    return postgresql.databases(topology)[:hubs]
+
+
+def beside(spec: ContainerSpec) -> ContainerSpec:
+    """A new machine after a disaster: what is restored has another name until all of it is there."""
+    names_ = spec.environment.get(_DATABASES, "").split()
+    if spec.role == ROLE:
+        return replace(spec, environment={**spec.environment, "DB_RESTORED_AS": postgresql.COMING})
+    if not names_ or spec.role != Role.DATABASE:
+        return spec
+    coming = " ".join(f"{name}{postgresql.COMING}" for name in names_)
+    return replace(spec, environment={**spec.environment, _DATABASES: coming})
 
 
 def lost_in_a_disaster(topology: Topology) -> tuple[tuple[str, ...], tuple[str, ...]]:

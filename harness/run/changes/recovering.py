@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from harness.components import jupyterhub
+from harness.components import backup, jupyterhub, postgresql
 from harness.core.change import ChangeStep, Disaster
 from harness.core.clock import Clock, to_ns, to_s
+from harness.core.words import Role
 from harness.errors import ChangeFailed, DeploymentError
 from harness.run.changes.nodes import Nodes
 from harness.run.changes.steps import Step
 from harness.run.interrupts import Interrupts
 from harness.run.stage import Stage
+from harness.run.targets import said_to_be
 from harness.runtime.base import Deployment
 
 __all__ = ["Recovering"]
@@ -54,7 +56,7 @@ class Recovering:
         acts: Mapping[ChangeStep, Callable[[], str]] = {
             ChangeStep.DESTROY: lambda: self._destroy(step.nodes),
             ChangeStep.START: lambda: self._start(step.nodes),
-            ChangeStep.RESTORE: lambda: self._execute(step.nodes[0], jupyterhub.RESTORE),
+            ChangeStep.RESTORE: lambda: self._restore(step.nodes[0]),
             ChangeStep.PROMOTE: lambda: self._promote(*step.nodes, limit_s=disaster.gate_s),
             ChangeStep.GATE: lambda: self._nodes.gate(step.nodes[0], disaster.gate_s),
         }
@@ -71,7 +73,7 @@ class Recovering:
     def _start(self, names: tuple[str, ...]) -> str:
         """New machines with empty disks, in the places of those that are gone."""
         seconds: dict[str, float] = {}
-        specs = [self._stage.node(name) for name in names]
+        specs = [backup.beside(self._stage.node(name)) for name in names]
         try:
             with self._interrupts.allowed():
                 self._deployment.start(specs, lambda spec, ready_s: seconds.__setitem__(spec.name, ready_s))
@@ -79,6 +81,14 @@ class Recovering:
             raise ChangeFailed(error.message) from error
         self._stage.gone -= frozenset(names)
         return f"{len(names)} machines, the last one ready after {max(seconds.values()):.1f} s"
+
+    def _restore(self, machine: str) -> str:
+        said = self._execute(machine, jupyterhub.RESTORE)
+        topology = self._stage.topology
+        for name in backup.database_names(topology) if topology.backup else ():
+            primary = said_to_be(self._deployment, topology, Role.DATABASE, "primary")
+            self._execute(primary[0], postgresql.take_name(name))
+        return said
 
     def _promote(self, standby: str, node: str, *, limit_s: float) -> str:
         """People know an address: once the standby is healthy it gets that of the machine that is gone, as one would

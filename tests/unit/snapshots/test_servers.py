@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,7 @@ PROGRAMS = {
     "psql": """
 case "$*" in
   *alembic_version*) [ -s "$databases/$last" ] && echo r7 || { echo "no relation alembic_version" >&2; exit 1; } ;;
-  *pg_tables*) wc -c < "$databases/$last" | tr -d ' ' ;;
+  *to_regclass*) [ -s "$databases/$last" ] && echo t || echo f ;;
 esac""",
     "pg_dump": """
 for word; do case "$word" in --file=*) cp "$databases/$last" "${word#--file=}" ;; esac; done""",
@@ -48,7 +49,7 @@ def site(image: SimpleNamespace, tmp_path: Path, databases: Path) -> Any:
         done = f'echo "{name} $last" >> {tmp_path}/said\n'
         (tools / name).write_text(f"{head}{done}{text}\n")
         (tools / name).chmod(0o755)
-    servers = image.servers.Servers(("hub", "hub_1"), tools)
+    servers = image.servers.Servers(("hub", "hub_1"), tools=tools)
     own = machine(image, tmp_path, "backup")
     (own.homes / "ann").mkdir()
     (own.homes / "ann/saves.log").write_text("1\n2\n")
@@ -136,6 +137,18 @@ def test_another_version_of_jupyterhub_is_refused(image: SimpleNamespace, site: 
     with pytest.raises(image.errors.SnapshotError, match=f"is JupyterHub {VERSION}'s .*, expected 5.5.0"):
         image.restore.restore(site, "5.5.0")
     assert not (site.homes / "ann").exists()
+
+
+def test_databases_can_be_restored_beside_their_places(image: SimpleNamespace, site: Any, databases: Path) -> None:
+    taken(image, site)
+    (site.homes / "ann/saves.log").unlink()
+    (site.homes / "ann").rmdir()
+    for name in ("hub_coming", "hub_1_coming"):
+        (databases / name).write_text("")
+    elsewhere = replace(site, servers=replace(site.servers, restored_as="_coming"))
+    image.restore.restore(elsewhere, VERSION)
+    assert (databases / "hub_1_coming").read_text() == "people of hub_1"
+    assert (databases / "hub_coming").read_text() == "people of hub"
 
 
 def test_which_databases_there_are_is_said_by_the_environment(image: SimpleNamespace) -> None:

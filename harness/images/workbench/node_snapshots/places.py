@@ -46,7 +46,7 @@ class Places:
                 database=Path("/nonexistent"),
                 homes=Path("/homes"),
                 backup=Path("/backup"),
-                servers=Servers(names),
+                servers=Servers(names, environment.get("DB_RESTORED_AS", "")),
             )
         url = environment.get("HUB_DB_URL", "")
         if not url.startswith(_SCHEME):

@@ -20,7 +20,7 @@ __all__ = ["Servers"]
 #: The plain binaries: Debian's are Perl wrappers.
 _TOOLS = Path("/usr/lib/postgresql/15/bin")
 _REVISION = "select version_num from alembic_version"
-_TABLES = "select count(*) from pg_tables where schemaname = 'public'"
+_A_HUBS = "select to_regclass('public.alembic_version') is not null"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,8 @@ class Servers:
     """The databases, by their names on the server; the first is there on every platform."""
 
     names: tuple[str, ...]
+    restored_as: str = ""
+    """Behind the names of those that are restored: somebody gives them their names when all are there."""
     tools: Path = _TOOLS
 
     @property
@@ -43,8 +45,12 @@ class Servers:
         return revision
 
     def there(self) -> list[str]:
-        """Those that are not empty."""
-        return [name for name in self.names if self._ask(name, _TABLES) != "0"]
+        """Those of the databases to be restored that are a hub's already."""
+        return [name for name in self._targets if self._ask(name, _A_HUBS) != "f"]
+
+    @property
+    def _targets(self) -> tuple[str, ...]:
+        return tuple(f"{name}{self.restored_as}" for name in self.names)
 
     def check(self, dumps: Mapping[str, BinaryIO]) -> None:
         """Raises `SnapshotError` where one can't be read by these tools, as that of a newer version."""
@@ -54,7 +60,7 @@ class Servers:
     def restore(self, dumps: Mapping[str, BinaryIO]) -> None:
         """Each whole or not at all, the first one last: a platform that has it has all of them."""
         how = ["--clean", "--if-exists", "--no-owner", "--exit-on-error", "--single-transaction"]
-        for name, file in reversed(list(zip(self.names, self.files, strict=True))):
+        for name, file in reversed(list(zip(self._targets, self.files, strict=True))):
             self._run(["pg_restore", *how, f"--dbname={name}"], dumps[file])
 
     def _ask(self, database: str, query: str) -> str:
