@@ -16,8 +16,8 @@ from tests.unit.snapshots.machines import VERSION, machine, taken
 PROGRAMS = {
     "psql": """
 case "$*" in
-  *alembic_version*) [ -s "$databases/$last" ] && echo r7 || { echo "no relation alembic_version" >&2; exit 1; } ;;
   *to_regclass*) [ -s "$databases/$last" ] && echo t || echo f ;;
+  *alembic_version*) [ -s "$databases/$last" ] && echo r7 || { echo "no relation alembic_version" >&2; exit 1; } ;;
 esac""",
     "pg_dump": """
 for word; do case "$word" in --file=*) cp "$databases/$last" "${word#--file=}" ;; esac; done""",
