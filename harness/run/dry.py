@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from harness.components.registry import members, other_side
+from harness.core.change import Disaster
 from harness.core.clock import to_ns
 from harness.core.experiment import Experiment, Fault, Growth
 from harness.core.names import link_name
@@ -13,6 +14,7 @@ from harness.core.topology import Topology
 from harness.faults.base import Aim, State
 from harness.faults.registry import FAULTS
 from harness.faults.rehearsal import RehearsalHost
+from harness.run.changes.steps import disaster_steps
 from harness.run.paper import paper_plan
 from harness.run.plan import needed_images, time_line
 from harness.run.suite import SuiteEntry
@@ -86,6 +88,8 @@ def _experiment(topology: Topology, experiment: Experiment) -> Iterator[str]:
             yield from (f"{_INDENT}{line}" for line in command.splitlines())
     if growth is not None:
         yield from _growth(growth)
+    if experiment.disaster is not None:
+        yield from _disaster(topology, experiment.disaster)
     yield f"  then {experiment.settle_s:g} s of watching people come back"
     if experiment.abort_when:
         abort = experiment.abort_when
@@ -99,6 +103,14 @@ def _own_links(topology: Topology, experiment: Experiment) -> Iterator[str]:
     for link in experiment.links:
         if topology.link(link.from_, link.to) is None:
             yield f"{experiment.name}: on a platform of its own, with a Toxiproxy from {link.from_} to {link.to}"
+
+
+def _disaster(topology: Topology, disaster: Disaster) -> Iterator[str]:
+    lost, back = disaster_steps(topology)
+    for at_s, steps in ((disaster.at_s, lost), (disaster.at_s + disaster.begin_after_s, back)):
+        for number, step in enumerate(steps):
+            when = f"{at_s:8.1f} s" if number == 0 else f"{'then':>10}"
+            yield f"  {when}  {step.what.value} {', '.join(step.nodes)}"
 
 
 def _growth(growth: Growth) -> Iterator[str]:

@@ -8,13 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from harness.components import backup
+from harness.components.base import generate_secrets
+from harness.components.registry import plan
 from harness.core.change import ChangeEnd
 from harness.core.experiment import Experiment
 from harness.core.history import Event, EventKind, read_history
+from harness.core.specs import NodeContext
 from harness.core.topology import Topology
 from harness.core.verdict import Outcome
 from harness.core.words import Recovery, SessionOutcome, Store
 from harness.report import tables
+from harness.run.dry import plan_lines
 from harness.runtime.fake import Behaviour
 from harness.spec.loader import load_topology
 from tests.unit.fake_runs import ROOT, Result, experiment, run_once
@@ -172,3 +177,44 @@ def test_a_run_without_a_disaster_has_nothing_of_it(tmp_path: Path, cold: Topolo
     assert measures.recovery is None
     assert tables.recovery_line(measures) == ""
     assert tables.recovery_rows(measures) == []
+
+
+def test_a_platform_with_servers_is_started_anew_and_restored_before_anybody_is_let_in(
+    tmp_path: Path, disaster: Experiment
+) -> None:
+    ha = load_topology(ROOT / "topologies/ha.yaml")
+    result = run_once(tmp_path, ha, replace(disaster, load=replace(disaster.load, users=4)))
+    assert end(result) == (ChangeEnd.RESTORED, "")
+    done = [(event.data["step"], event.data["nodes"]) for event in steps(result)]
+    lost, first, restored, then = done[:4]
+    databases = [*(f"database-{i}" for i in range(3)), *(f"etcd-{i}" for i in range(3))]
+    nodes = [f"workbench-{i}" for i in range(3)]
+    assert first == ("start", [*databases, "backup"])
+    assert then == ("start", ["storage-0", "storage-1", *nodes])
+    assert lost == ("destroy", [*first[1], *then[1]]), "balancers keep nothing"
+    assert restored == ("restore", ["backup"])
+    assert done[4:] == [("gate", [node]) for node in nodes]
+    assert result.measures.writes.read_back
+
+
+def test_new_machines_have_the_databases_under_another_name_until_they_are_restored() -> None:
+    ha = load_topology(ROOT / "topologies/ha.yaml")
+    context = NodeContext(run_id="r", subnet_prefix="10.0.0", secrets=generate_secrets())
+    specs = {spec.name: spec for spec in plan(ha, context)}
+    new = {name: backup.beside(spec) for name, spec in specs.items()}
+    assert {name for name in specs if new[name] != specs[name]} == {"database-0", "database-1", "database-2", "backup"}
+    assert new["database-0"].environment["DB_NAMES"] == "hub_coming hub_1_coming hub_2_coming"
+    assert new["backup"].environment == {**specs["backup"].environment, "DB_RESTORED_AS": "_coming"}
+    assert specs["backup"].environment["DB_NAMES"] == "hub hub_1 hub_2"
+    assert specs["backup"].environment["PGHOST"] == "10.0.0.20,10.0.0.21,10.0.0.22"
+    assert [mount.elsewhere for mount in specs["backup"].mounts] == [False, True]
+
+
+def test_the_dry_run_has_the_steps_in_order(cold: Topology, disaster: Experiment) -> None:
+    lines = list(plan_lines(cold, [disaster], []))
+    begin = lines.index("      30.0 s  destroy workbench-0")
+    assert lines[begin + 1 : begin + 4] == [
+        "      35.0 s  restore workbench-standby",
+        "        then  promote workbench-standby, workbench-0",
+        "        then  gate workbench-0",
+    ]
