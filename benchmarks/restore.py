@@ -1,7 +1,8 @@
-"""How long a snapshot of `single-dr` with 1 GB of homes takes, and its restore, against `cp -a` of the same homes: `make bench`.
+"""How long a snapshot of `single-dr` with 1 GB of homes takes, and its restore, against `cp -a` of the same homes.
 
-Each is timed in the container, until what was written is on the disk (`sync`), with the machine's page cache as it is. The
-copy is made on the standby too, to another folder of the same disk. Prints a table; asserts nothing.
+Part of `make bench`. Each is timed in the container, until what was written is on the disk (`sync`), with the machine's
+page cache as it is. The copy is made on the standby too, to another folder of the same disk. Prints a table; asserts
+nothing.
 """
 
 from __future__ import annotations
