@@ -236,6 +236,10 @@ def real_and_simulated(
                 f"one in {load.save_every} saved to the home",
             )
         )
+        if experiment.disaster is not None:
+            begin_s = experiment.disaster.begin_after_s
+            restore = f"by the platform's own programs, begun after {begin_s:g} s: noticing and deciding take longer"
+            rows.append(("restore", restore))
     cores = f", {machine['cores']} processors" if "cores" in machine else ""
     rows.append(("machines", f"containers on one computer{cores}: they share its processors, disks and kernel"))
     rows.append(("faults", "done to these containers and their processes, networks and disks; each is proved above"))

@@ -68,9 +68,10 @@ def time_line(experiment: Experiment) -> list[Act]:
 
 
 def lasts_s(experiment: Experiment) -> float:
-    """Seconds after the steady state until the last act, and until the last step of a growth that is carried."""
+    """Seconds after the steady state until the last act, until the last planned change begins, and until the last step
+    of a growth that is carried."""
     growth = experiment.growth
-    ends = [act.at_s for act in time_line(experiment)]
+    ends = [act.at_s for act in (*time_line(experiment), *experiment.changes)]
     return max([0.0, *ends, *([growth.longest_s(experiment.load.users)] if growth else [])])
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from harness.analysis.brief import Brief, brief_of
+from harness.analysis.comparable import readings_of
 from harness.components import backup
 from harness.components.base import generate_secrets
 from harness.components.registry import plan
@@ -34,7 +37,8 @@ def cold() -> Topology:
 
 @pytest.fixture(scope="module")
 def disaster() -> Experiment:
-    return experiment("disaster")
+    found = experiment("disaster")
+    return replace(found, load=replace(found.load, users=4))
 
 
 @pytest.fixture
@@ -100,10 +104,10 @@ def test_recovery_time_and_point_are_measured_from_when_the_disaster_began(strik
     # 5 s until somebody begins, 4 s of the fake's boot, 2 s until people have sessions again
     assert recovery.first_log_in_s == pytest.approx(9, abs=1)
     assert recovery.all_working_s == pytest.approx(11, abs=2)
-    assert (recovery.people, recovery.people_working) == (12, 12)
+    assert (recovery.people, recovery.people_working) == (4, 4)
     assert recovery.recovery_point_s == pytest.approx(12, abs=2)
     homes = next(one for one in recovery.stores if one.store is Store.HOME)
-    assert homes.lost > 12
+    assert homes.lost > 4
     assert homes.newest_kept_age_s is not None
     assert homes.first_lost_age_s is not None
     assert homes.newest_kept_age_s >= homes.first_lost_age_s - 2, "what is older than the snapshot is there"
@@ -122,7 +126,7 @@ def test_nothing_lost_is_a_recovery_point_of_zero(strike: Struck) -> None:
 
 @pytest.mark.parametrize(
     ("objective", "check", "observed"),
-    [({"rto_s": 9.0}, "recovery time", "12 of 12 at work after"), ({"rpo_s": 9.0}, "recovery point", " s (value ")],
+    [({"rto_s": 9.0}, "recovery time", "4 of 4 at work after"), ({"rpo_s": 9.0}, "recovery point", " s (value ")],
 )
 def test_an_objective_that_is_missed_fails_the_run(
     strike: Struck, cold: Topology, objective: dict[str, float], check: str, observed: str
@@ -155,7 +159,7 @@ def test_a_restore_that_is_refused_fails_the_run_and_nothing_is_looked_up(strike
     assert result.outcome is Outcome.FAIL
     broken = {one.name: one.observed for one in result.measures.verdict.checks if not one.kept}
     assert refusal in broken["disaster"]
-    assert broken["recovery time"] == "nobody logged in again, 0 of 12 at work"
+    assert broken["recovery time"] == "nobody logged in again, 0 of 4 at work"
     assert "recovery point" not in broken, "nobody looked"
 
 
@@ -172,6 +176,17 @@ def test_terminal_and_page_say_what_is_there_and_what_is_missing(strike: Struck)
     assert hub[4:] == ("none", "", "0")
 
 
+def test_many_runs_are_compared_by_it(strike: Struck) -> None:
+    measures = strike(snapshot_age_s=12).measures
+    assert measures.recovery is not None
+    brief = Brief.from_json_dict(json.loads(json.dumps(brief_of(measures).to_json_dict())))
+    times = (measures.recovery.all_working_s, measures.recovery.recovery_point_s)
+    assert (brief.recovery_time_s, brief.recovery_point_s) == times
+    found = readings_of(json.loads(json.dumps(measures.to_json_dict())))
+    assert found["recovery_point_s"].value == measures.recovery.recovery_point_s
+    assert found["recovery_all_working_s"].value == measures.recovery.all_working_s
+
+
 def test_a_run_without_a_disaster_has_nothing_of_it(tmp_path: Path, cold: Topology) -> None:
     measures = run_once(tmp_path, cold, experiment("node-kill")).measures
     assert measures.recovery is None
@@ -183,7 +198,7 @@ def test_a_platform_with_servers_is_started_anew_and_restored_before_anybody_is_
     tmp_path: Path, disaster: Experiment
 ) -> None:
     ha = load_topology(ROOT / "topologies/ha.yaml")
-    result = run_once(tmp_path, ha, replace(disaster, load=replace(disaster.load, users=4)))
+    result = run_once(tmp_path, ha, disaster)
     assert end(result) == (ChangeEnd.RESTORED, "")
     done = [(event.data["step"], event.data["nodes"]) for event in steps(result)]
     lost, first, restored, then = done[:4]
