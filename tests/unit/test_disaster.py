@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,10 +23,12 @@ from harness.core.topology import Topology
 from harness.core.verdict import Outcome
 from harness.core.words import Recovery, SessionOutcome, Store
 from harness.report import tables
+from harness.report.matrix_words import measured, promised
 from harness.run.dry import plan_lines
 from harness.runtime.fake import Behaviour
 from harness.spec.loader import load_topology
 from tests.unit.fake_runs import ROOT, Result, experiment, run_once
+from tests.unit.matrix_runs import cell_of
 
 Struck = Callable[..., Result]
 
@@ -185,6 +188,12 @@ def test_many_runs_are_compared_by_it(strike: Struck) -> None:
     found = readings_of(json.loads(json.dumps(measures.to_json_dict())))
     assert found["recovery_point_s"].value == measures.recovery.recovery_point_s
     assert found["recovery_all_working_s"].value == measures.recovery.all_working_s
+
+
+def test_a_matrix_says_what_was_promised_and_what_came_of_it(strike: Struck, cold: Topology) -> None:
+    cell = cell_of(strike(snapshot_age_s=12).measures, promise=cold.promises["disaster"])
+    assert promised(cell.promise) == "by repair, 30 s, restarted, RTO 60 s, RPO 30 s"
+    assert re.search(r", everybody at work after 1\d\.\d s, 1[0-4]\.\d s of writes lost$", measured(cell))
 
 
 def test_a_run_without_a_disaster_has_nothing_of_it(tmp_path: Path, cold: Topology) -> None:
