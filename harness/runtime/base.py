@@ -59,8 +59,11 @@ class Deployment(Protocol):
         """Shut a container down in an orderly way and remove it."""
         ...
 
-    def destroy(self, names: Sequence[str]) -> Sequence[str]:
-        """Containers are gone at once, and with them every volume that nobody else has. Returns the volumes' names."""
+    def destroy(self, names: Sequence[str], last_look: Callable[[str], None]) -> Sequence[str]:
+        """Containers are killed at once, and are gone with every volume that is not elsewhere and that nobody else has.
+
+        `last_look` gets each name when all are dead. Returns the volumes' names.
+        """
         ...
 
     def take_place(self, name: str, of: str) -> None:

@@ -142,10 +142,13 @@ class DockerDeployment:
         except APIError as error:
             raise DeploymentError(f"{name} could not be shut down and removed: {error.explanation}") from error
 
-    def destroy(self, names: Sequence[str]) -> Sequence[str]:
-        gone = {self._container(name) for name in names}
-        with ThreadPoolExecutor(max_workers=max(1, len(gone))) as pool:
-            list(pool.map(_remove_at_once, gone))
+    def destroy(self, names: Sequence[str], last_look: Callable[[str], None]) -> Sequence[str]:
+        containers = [self._container(name) for name in names]
+        with ThreadPoolExecutor(max_workers=len(containers)) as pool:
+            list(pool.map(_kill, containers))
+            for name in names:
+                last_look(name)
+            list(pool.map(_remove_at_once, containers))
         with self._volume_lock:
             kept = {mount.volume for spec in self._specs.values() if spec.name not in names for mount in spec.mounts}
             mounts = [mount for name in names for mount in self._specs[name].mounts]
@@ -344,6 +347,14 @@ class DockerDeployment:
                 if time.monotonic() > deadline:
                     raise RunError("the agent did not remove itself", hint="`harness doctor` removes what is left")
                 time.sleep(0.05)
+
+
+def _kill(container: Any) -> None:
+    try:
+        if container.status == "running":
+            container.kill()
+    except APIError as error:
+        raise DeploymentError(f"{container.name} could not be killed: {error.explanation}") from error
 
 
 def _remove_at_once(container: Any) -> None:

@@ -121,10 +121,11 @@ class FakeDeployment:
         self.platform.host.paper.break_("down", name)
         del self._specs[name]
 
-    def destroy(self, names: Sequence[str]) -> Sequence[str]:
+    def destroy(self, names: Sequence[str], last_look: Callable[[str], None]) -> Sequence[str]:
         lost = [mount.volume for name in names for mount in self._specs[name].mounts if not mount.elsewhere]
         for name in names:
             self.retire(name)
+            last_look(name)
         return lost
 
     def take_place(self, name: str, of: str) -> None:

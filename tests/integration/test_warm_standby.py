@@ -33,19 +33,13 @@ def run(platform: DockerDeployment, name: str, script: str) -> str:
 
 
 def homes_of(platform: DockerDeployment, name: str) -> str:
-    """Everything that is not a probe's: kind, permissions, owner, size, links, time and content."""
-    return run(
-        platform, name, "cd /homes && find . -name '.[!.]*' -prune -o -printf '%P %y %m %U %s %n %T@ %l\\n' | sort"
-    )
+    """A person's home as it is: kind, permissions, owner, size, links and time of everything."""
+    return run(platform, name, "cd /homes && find ann -printf '%p %y %m %U %s %n %T@ %l\\n' | sort")
 
 
 def test_the_standby_has_what_the_node_has_and_no_more(platform: DockerDeployment) -> None:
-    make = "install -d -o 1000 -g 1000 /homes/ann && cd /homes/ann && echo 41 > saves.log && chmod 640 saves.log"
-    run(
-        platform,
-        NODE,
-        f"{make} && ln saves.log twin && ln -s saves.log link && echo x > .hidden && chown -hR 1000:1000 .",
-    )
+    make = "mkdir /homes/ann && cd /homes/ann && echo 41 > saves.log && chmod 640 saves.log && echo x > .hidden"
+    run(platform, NODE, f"{make} && ln saves.log twin && ln -s saves.log link && chown -hR 1000:1000 .")
     there = "test -e /homes/ann/saves.log"
     eventually(lambda: platform.execute(STANDBY, ["sh", "-c", there]).exit_code == 0, "the home is on the standby", 20)
     eventually(lambda: homes_of(platform, STANDBY) == homes_of(platform, NODE), "all of it is", 20)
@@ -62,7 +56,10 @@ def test_after_the_disaster_the_standby_is_the_node_at_its_address(
 ) -> None:
     before = homes_of(platform, STANDBY)
     address = f"{platform.subnet_prefix}.11"
-    assert platform.destroy([NODE]) == ["workbench-0-homes", "workbench-0-hub"]
+    logs: dict[str, str] = {}
+    lost = platform.destroy([NODE], lambda name: logs.update({name: platform.log(name)}))
+    assert lost == ["workbench-0-homes", "workbench-0-hub"]
+    assert "active" in logs[NODE], "what it said until it died"
     volumes = {volume.name for volume in engine.volumes.list()}
     prefix = resource_name(platform.run_id)
     assert {name.removeprefix(f"{prefix}-") for name in volumes if name.startswith(f"{prefix}-")} == {

@@ -119,7 +119,7 @@ class RigDeployment:
     def retire(self, name: str) -> None:
         raise NotImplementedError
 
-    def destroy(self, names: Sequence[str]) -> Sequence[str]:
+    def destroy(self, names: Sequence[str], last_look: Callable[[str], None]) -> Sequence[str]:
         raise NotImplementedError
 
     def take_place(self, name: str, of: str) -> None:

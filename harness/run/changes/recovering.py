@@ -64,10 +64,10 @@ class Recovering:
 
     def _destroy(self, names: tuple[str, ...]) -> str:
         comes_again = self._stage.topology.backup is not None
-        for name in names:
-            self._keep_log(f"{name}-1" if comes_again else name, name)
         self._stage.gone = frozenset(names)
-        volumes = self._deployment.destroy(names)
+        volumes = self._deployment.destroy(
+            names, lambda name: self._keep_log(f"{name}-1" if comes_again else name, name)
+        )
         return f"{', '.join(names)} gone with the volumes {', '.join(volumes)}"
 
     def _start(self, names: tuple[str, ...]) -> str:
