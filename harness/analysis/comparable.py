@@ -328,7 +328,6 @@ def _of_disasters() -> Iterator[Comparable]:
         title="recovery point",
         unit="s",
         read=_recovery("recovery_point_s", 0.5),
-        gated=False,
         tolerance=Tolerance(
             absolute=5.0, ratio=0.5, why="It depends on how long before the disaster the last copy was."
         ),
