@@ -112,6 +112,7 @@ bench: .venv/.ready  ## measure the speeds (see benchmarks/README.md)
 	$(BIN)/python benchmarks/main_job.py
 	$(BIN)/python -m benchmarks.command_line
 	$(BIN)/python -m benchmarks.topologies
+	$(BIN)/python -m benchmarks.rebuild
 	$(BIN)/python -m benchmarks.fault_effects
 	$(BIN)/python -m benchmarks.restore
 	$(BIN)/python -m benchmarks.nines

@@ -57,7 +57,8 @@ class FaultFacts:
     problems: tuple[str, ...]
     """`step: message` for each step that reported a failure."""
     stays: bool = False
-    """Nothing undoes it: a planned change that went well, or a disaster after which the restore failed."""
+    """Nothing undoes it: a planned change that went well, or whose way back got stuck, which is its result; so too a
+    disaster after which the restore failed."""
     confirmed_ns: int | None = None
     """When the evidence had been read; None where there was none."""
 
@@ -215,8 +216,6 @@ def _as_fault(change: ChangeFacts, faults: int) -> FaultFacts:
     the change is about, and no doubt."""
     back, last = change.way_back, change.steps[-1] if change.steps else None
     gone_back = change.ended in (ChangeEnd.WENT_BACK, ChangeEnd.TAKEN_BACK, ChangeEnd.RESTORED)
-    # a restore that failed undoes nothing, and says so as a promise that is broken
-    stays = not back or (change.kind == "disaster" and change.ended is ChangeEnd.STUCK)
     return FaultFacts(
         index=faults + change.index,
         kind=change.kind,
@@ -232,7 +231,7 @@ def _as_fault(change: ChangeFacts, faults: int) -> FaultFacts:
         recovery_confirmed=gone_back,
         recovery_evidence=back[-1].evidence if back else "",
         problems=(),
-        stays=stays,
+        stays=not back or change.ended is ChangeEnd.STUCK,
     )
 
 

@@ -13,7 +13,18 @@ from collections.abc import Callable, Mapping
 import typer
 from typer._click.exceptions import ClickException  # typer does not re-export the base of its usage errors
 
-from harness.cli import calibration, catalogue, comparing, handover, nines, platforms, results, running, upgrading
+from harness.cli import (
+    calibration,
+    catalogue,
+    comparing,
+    handover,
+    nines,
+    platforms,
+    rebuilding,
+    results,
+    running,
+    upgrading,
+)
 from harness.cli.common import EXIT_ERROR, EXIT_INCONCLUSIVE, EXIT_UNAVAILABLE, EXIT_USAGE
 from harness.errors import EngineUnavailable, HarnessError, RecordOfOtherVersion, UnfinishedRecord, UsageError
 
@@ -26,6 +37,7 @@ COMMANDS: Mapping[str, Callable[..., int]] = {
     "preupgrade": upgrading.preupgrade,
     "up": platforms.up,
     "down": platforms.down,
+    "rebuild": rebuilding.rebuild,
     "list": catalogue.list_,
     "validate": catalogue.validate,
     "draw": catalogue.draw,

@@ -90,6 +90,7 @@ def containers(topology: Topology, context: NodeContext) -> tuple[ContainerSpec,
             },
             files=_pair_files(storage, context, everybody, name),
             mounts=(Mount(volume=VOLUME, path=EXPORT, size_mb=storage.size_mb),),
+            writes=("/var/lib/nfs",),
             # Ganesha opens files by handle; without the capability it says INITIALIZED and exports nothing.
             capabilities=("DAC_READ_SEARCH", *(keepalived.CAPABILITIES if storage.vip else ())),
             security_options=("seccomp=unconfined",),

@@ -143,6 +143,8 @@ def _node(topology: Topology, context: NodeContext, index: int, name: str) -> Co
             **pick(context.secrets, "CONFIGPROXY_AUTH_TOKEN", "USER_PASSWORD"),
         },
         mounts=(*_own_disk(topology, name), *_backup(topology), *_copies(topology)),
+        # the hub's folder, and the people's where nothing is mounted yet
+        writes=("/srv/hub", HOMES),
         # The homes are mounted inside the node, so that cutting the node off cuts its storage too.
         capabilities=("SYS_ADMIN",) if topology.storage else (),
         devices=("/dev/fuse",) if topology.storage else (),

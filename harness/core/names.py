@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = [
     "AGENT_ROLE",
     "HUB_NOTE_PATTERN",
+    "LABEL_FILES",
     "LABEL_ROLE",
     "LABEL_RUN",
     "LABEL_TOPOLOGY",
@@ -25,6 +26,8 @@ _PREFIX = "io.github.workbench-chaos"
 LABEL_RUN = f"{_PREFIX}.run"
 #: The role of a container: one of the topology's, or `client`, or `agent`.
 LABEL_ROLE = f"{_PREFIX}.role"
+#: On a container with files of its own: their fingerprints by path, as JSON.
+LABEL_FILES = f"{_PREFIX}.files"
 #: The topology's name, for people who look at `docker ps`.
 LABEL_TOPOLOGY = f"{_PREFIX}.topology"
 

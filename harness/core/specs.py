@@ -50,6 +50,9 @@ class ContainerSpec:
     files: Mapping[str, str] = field(default_factory=dict)
     """Path in the container -> text, copied in before the start."""
     mounts: tuple[Mount, ...] = ()
+    writes: tuple[str, ...] = ()
+    """Places on its own disk that it writes while it serves. What else differs from its image there, but for
+    `core.drift.EVERY_MACHINE_WRITES`, was changed by hand."""
     capabilities: tuple[str, ...] = ()
     cpu_shares: int = 0
     """Its weight where containers compete for processors; 0 for the engine's default, 1024. Priorities of processes

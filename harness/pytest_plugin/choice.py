@@ -132,7 +132,9 @@ def _pair(files: Catalog, word: str, experiment: Experiment, path: Path) -> Pair
         check_pair(topology, experiment, of, path, RULES)
     # a team's topology may promise something about any experiment that lies beside this one
     check_promises(topology, of, {*files.experiments(), *(other.stem for other in path.parent.glob("*.yaml"))})
-    key = Key(of, tuple(_sorted_links(experiment.links)), clock_roles(experiment))
+    links = tuple(_sorted_links(experiment.links))
+    # whoever changes a platform begins on one that nobody has used
+    key = Key(of, links, clock_roles(experiment), shared=not experiment.changes)
     return Pair(key, experiment, reason)
 
 

@@ -9,7 +9,7 @@ import random
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import current_thread, main_thread
 from typing import Any
@@ -22,8 +22,8 @@ from harness.core.history import Phase
 from harness.pytest_plugin.choice import KEY, Key
 from harness.run.experiment import in_folder, run_on
 from harness.run.interrupts import Interrupts
+from harness.run.needs import Needs, check_all, needs_of
 from harness.run.orchestrator import new_run_id
-from harness.run.plan import check_memory
 from harness.run.stage import Stage
 from harness.run.step_by_step import StepByStep
 from harness.run.suite import SuiteEntry
@@ -114,21 +114,24 @@ class Platforms:
 
     def _stage_for(self, item: pytest.Item, key: Key, experiment: Experiment | None) -> Stage:
         if self._stage is not None and not self._stage.closed and key.shared and key == self._key:
-            if experiment is not None:
-                check_memory(key.topology, experiment, self._machine)
+            self._check(key, experiment)
             return self._stage
         self.close()
-        topology = key.topology
-        self._engine = item.ihook.pytest_harness_engine(config=self._config, topology=topology)
+        needs = needs_of(key.topology, experiment) if experiment else Needs(topology=key.topology)
+        self._engine = item.ihook.pytest_harness_engine(config=self._config, topology=needs.topology)
         self._machine = self._engine.runtime.describe()
-        if experiment is not None:
-            check_memory(topology, experiment, self._machine)
-        stage = Stage(self._engine.runtime, topology, new_run_id(), clock_roles=key.clocks)
+        self._check(key, experiment)
+        stage = replace(needs, clock_roles=key.clocks).stage(self._engine.runtime, new_run_id())
         if _worker():
             with _one_worker_at_a_time():
                 stage.ensure_images(lambda what, state: log.info("image %s: %s", what, state))
         self._stage, self._key = stage, key
         return stage
+
+    def _check(self, key: Key, experiment: Experiment | None) -> None:
+        assert self._engine is not None, "there is one"
+        pairs = [(key.topology, experiment)] if experiment else []
+        check_all(self._engine.runtime, self._machine, pairs, log.info)
 
     def _run_id(self, stage: Stage) -> str:
         """The first run on a platform has its id, as in `harness run`."""

@@ -16,8 +16,9 @@ from harness.faults.registry import FAULTS
 from harness.faults.rehearsal import RehearsalHost
 from harness.run.changes.steps import disaster_steps
 from harness.run.paper import paper_plan
-from harness.run.plan import needed_images, time_line
+from harness.run.plan import needed_images, platform_for, time_line
 from harness.run.suite import SuiteEntry
+from harness.run.upgrading import check_upgrade, upgrade_lines
 from harness.spec.targets import parse_target
 
 __all__ = ["plan_lines"]
@@ -30,7 +31,8 @@ def plan_lines(
 ) -> Iterator[str]:
     """The plan as lines for a person."""
     yield f"{topology.name}: these containers would be started on a network of their own"
-    yield f"  images: {', '.join(needed_images(topology))}"
+    needed = [name for experiment in experiments for name in needed_images(topology, experiment)]
+    yield f"  images: {', '.join(dict.fromkeys([*needed_images(topology), *needed]))}"
     yield "  agent            host's PID namespace, no network; carries out the faults and cleans up"
     for spec in paper_plan(topology):
         yield f"  {spec.name:16} {_container(spec)}"
@@ -58,7 +60,8 @@ def _container(spec: ContainerSpec) -> str:
 
 def _experiment(topology: Topology, experiment: Experiment) -> Iterator[str]:
     yield from _own_links(topology, experiment)
-    topology = topology.with_links(experiment.links)
+    changes = [*_changes(topology, experiment)]
+    topology = platform_for(topology, experiment)
     load = experiment.load
     yield f"{experiment.name}: {load.users} people, steady for {experiment.steady_state_s:g} s, then"
     now_s = 0.0
@@ -88,8 +91,7 @@ def _experiment(topology: Topology, experiment: Experiment) -> Iterator[str]:
             yield from (f"{_INDENT}{line}" for line in command.splitlines())
     if growth is not None:
         yield from _growth(growth)
-    if experiment.disaster is not None:
-        yield from _disaster(topology, experiment.disaster)
+    yield from changes
     yield f"  then {experiment.settle_s:g} s of watching people come back"
     if experiment.abort_when:
         abort = experiment.abort_when
@@ -103,6 +105,19 @@ def _own_links(topology: Topology, experiment: Experiment) -> Iterator[str]:
     for link in experiment.links:
         if topology.link(link.from_, link.to) is None:
             yield f"{experiment.name}: on a platform of its own, with a Toxiproxy from {link.from_} to {link.to}"
+
+
+def _changes(topology: Topology, experiment: Experiment) -> Iterator[str]:
+    """Raises `UsageError` for an upgrade that can't be had."""
+    if experiment.upgrade:
+        check_upgrade(topology, experiment)
+        yield f"  {experiment.upgrade.at_s:8.1f} s  an upgrade, on a platform that nobody has used"
+        yield from (f"{_INDENT}{line.strip()}" for line in upgrade_lines(topology, experiment))
+    for scale in experiment.scale:
+        how = "" if scale.drain else ", without draining whoever goes"
+        yield f"  {scale.at_s:8.1f} s  {scale.role} to {scale.to} nodes{how}"
+    if experiment.disaster is not None:
+        yield from _disaster(topology, experiment.disaster)
 
 
 def _disaster(topology: Topology, disaster: Disaster) -> Iterator[str]:

@@ -15,15 +15,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.analysis import Measures
-from harness.core.change import CURRENT
 from harness.core.clock import Clock, MonotonicClock
 from harness.core.experiment import Experiment
 from harness.core.topology import Topology
 from harness.run.artifacts import RunFolder
 from harness.run.calibrations import last_calibration
 from harness.run.interrupts import Interrupts
+from harness.run.needs import check_all, needs_of
 from harness.run.orchestrator import Orchestrator, new_run_id
-from harness.run.plan import check_memory, clock_roles, needed_images, platform_for, release_image
 from harness.run.schedule import fingerprint, schedule
 from harness.run.stage import Stage
 from harness.run.suite import SuiteEntry
@@ -86,8 +85,7 @@ def run_suite(
     the rest is not run. Raises `UsageError` before anything is started, never after.
     """
     machine = runtime.describe()
-    for experiment in experiments:
-        check_memory(topology, experiment, machine)
+    check_all(runtime, machine, [(topology, experiment) for experiment in experiments], watcher.note)
     seed = random.SystemRandom().randrange(2**32) if seed is None else seed
     interrupts = Interrupts()
     entries: list[SuiteEntry] = []
@@ -97,16 +95,9 @@ def run_suite(
             if any(entry.interrupted for entry in entries):
                 entries.append(SuiteEntry(experiment.name, why_not="not run: interrupted before its turn"))
                 continue
-            run_id = new_run_id()
+            run_id, needs = new_run_id(), needs_of(topology, experiment)
             if stage is None or stage.closed:
-                stage = Stage(
-                    runtime,
-                    platform_for(topology, experiment),
-                    run_id,
-                    clock_roles=clock_roles(experiment),
-                    images=needed_images(topology, experiment),
-                    release=release_image(experiment.upgrade.from_ if experiment.upgrade else CURRENT),
-                )
+                stage = needs.stage(runtime, run_id)
             try:
                 entry = run_on(
                     stage,
@@ -119,13 +110,8 @@ def run_suite(
                     argv=argv,
                     machine=machine,
                     interrupts=interrupts,
-                    keep_stage=not experiment.changes
-                    and any(
-                        clock_roles(other) == stage.clock_roles
-                        and platform_for(topology, other) == stage.topology
-                        and not other.changes  # it starts from a platform that nobody has used
-                        for other in experiments[index + 1 :][:1]
-                    ),
+                    keep_stage=not needs.fresh
+                    and any(needs_of(topology, other).served_by(stage) for other in experiments[index + 1 :][:1]),
                 )
             except BaseException:
                 stage.close()

@@ -24,8 +24,9 @@ from harness.run.interrupts import Interrupts
 from harness.run.matrix_file import MatrixFile
 from harness.run.matrix_kept import RECENT, KeptMatrix, Left, left_by
 from harness.run.matrix_plan import MatrixPlan, Slot, differences, make_matrix_plan
+from harness.run.needs import check_all
 from harness.run.orchestrator import new_run_id
-from harness.run.plan import check_memory, that_fit, time_line
+from harness.run.plan import that_fit, time_line
 from harness.run.schedule import PlannedRun, phase_range_s
 from harness.run.suite import ALL, SUITE, chosen_experiments
 from harness.run.turns import Turns
@@ -132,9 +133,8 @@ def run_matrix(
     asked = asked or Words(ALL, SUITE)
     machine = runtime.describe()
     rows = [that_fit(row, machine) for row in rows]
-    for row in rows:
-        for experiment in row.experiments:
-            check_memory(row.topology, experiment, machine)
+    pairs = [(row.topology, experiment) for row in rows for experiment in row.experiments]
+    check_all(runtime, machine, pairs, watcher.note)
     made_with = {"git_revision": git_revision(), "versions": dict(versions()), "machine": dict(machine)}
     plan, left = _planned(rows, asked, seed, resume, results)
     if left is not None and (why := _why_not(left, plan, made_with, runtime, watcher)):
@@ -236,7 +236,6 @@ def _run_row(
     """All runs that one topology still needs, on one platform as long as nothing breaks it."""
     with Turns(
         context.runtime,
-        row.topology,
         results=context.results,
         watcher=context.watcher,
         clock=context.clock,

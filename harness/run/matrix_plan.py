@@ -10,7 +10,6 @@ from harness.core.experiment import Experiment
 from harness.core.topology import Topology
 from harness.run.choice import Chosen
 from harness.run.paper import paper_plan
-from harness.run.plan import clock_roles
 from harness.run.schedule import PlannedRun, fingerprint, make_plan, once
 from harness.run.stage import CLIENT
 
@@ -84,17 +83,18 @@ def make_matrix_plan(rows: Sequence[Chosen], *, trials: int | None, users: int |
     runs: dict[str, list[tuple[Slot, PlannedRun]]] = {}
     controls: dict[Slot, tuple[str, ...]] = {}
     for row in rows:
-        of_load: dict[Any, Slot] = {}
+        of_load: list[tuple[Any, Slot]] = []
         mine = runs.setdefault(row.topology.name, [])
         for experiment in row.experiments:
             if trials is None:
                 mine.append((Slot(row.topology.name, experiment.name, 1), once(row.topology, experiment, seed)))
                 continue
             plan = make_plan(row.topology, experiment, trials, seed)
-            load = (experiment.load, experiment.steady_state_s, experiment.links, clock_roles(experiment))
-            control = of_load.get(load)
+            load = (experiment.load, experiment.steady_state_s, plan.control.needs)
+            control = next((slot for other, slot in of_load if other == load), None)
             if control is None:
-                control = of_load[load] = Slot(row.topology.name, experiment.name, 0)
+                control = Slot(row.topology.name, experiment.name, 0)
+                of_load.append((load, control))
                 mine.append((control, plan.control))
             controls[control] = (*controls.get(control, ()), experiment.name)
             mine += [(Slot(row.topology.name, experiment.name, planned.number), planned) for planned in plan.trials]

@@ -12,8 +12,7 @@ from typing import Any
 from harness.components.registry import members, other_side
 from harness.core.experiment import Experiment, Fault, Objectives
 from harness.core.topology import Topology
-from harness.core.words import Role
-from harness.run.plan import clock_roles
+from harness.run.needs import Needs, needs_of
 from harness.run.targets import known_beforehand, lot_of
 from harness.spec.targets import parse_target
 
@@ -53,8 +52,8 @@ class PlannedRun:
     schedule: Mapping[str, Any]
     sha256: str
     """Of the schedule."""
-    clock_roles: frozenset[Role]
-    """Whose wall clock must be settable on its platform; a control run needs what its trials need."""
+    needs: Needs
+    """Of its platform; a control run is on the kind that its trials begin on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,24 +73,23 @@ class Plan:
 def make_plan(topology: Topology, experiment: Experiment, trials: int, seed: int) -> Plan:
     """The same seed gives the same plan; the first trials of a longer plan are those of a shorter one.
 
-    Drawn are the moment of the first fault within `phase_range_s`, the targets that the experiment leaves to the lot,
-    and the users' phases. What the experiment says of distances, holds and everything else stays.
+    Drawn are the moment of the first fault or change within `phase_range_s`, the targets that the experiment leaves to
+    the lot, and the users' phases. What the experiment says of distances, holds and everything else stays.
     """
-    topology = topology.with_links(experiment.links)
     runs = []
     for number in range(1, trials + 1):
         own_seed = _seed_of(seed, number)
         draw = random.Random(f"{own_seed}/phase").random()  # noqa: S311 - reproducible, not secret
-        offset_s = round(draw * phase_range_s(experiment), 3) if experiment.faults else 0.0
+        offset_s = round(draw * phase_range_s(experiment), 3) if experiment.faults or experiment.changes else 0.0
         runs.append(_planned(topology, _later(experiment, offset_s), number, own_seed, offset_s))
     control = _planned(topology, control_of(experiment), 0, _seed_of(seed, 0), 0.0)
-    control = replace(control, clock_roles=clock_roles(experiment))
+    control = replace(control, needs=replace(needs_of(topology, experiment), later=(), fresh=False))
     return Plan(seed=seed, control=control, trials=tuple(runs))
 
 
 def once(topology: Topology, experiment: Experiment, seed: int) -> PlannedRun:
     """One run with the exact times of the experiment."""
-    return _planned(topology.with_links(experiment.links), experiment, 1, seed, 0.0)
+    return _planned(topology, experiment, 1, seed, 0.0)
 
 
 def phase_range_s(experiment: Experiment) -> float:
@@ -101,14 +99,16 @@ def phase_range_s(experiment: Experiment) -> float:
 
 
 def control_of(experiment: Experiment) -> Experiment:
-    """The same load without any fault, long enough to be judged. Nothing may be lost in it."""
+    """The same load without any fault or change, long enough to be judged. Nothing may be lost in it."""
     watched_s = max(CONTROL_AT_LEAST_S, CONTROL_START_PROBES * experiment.load.start_probe_every_s)
     return replace(
         experiment,
         name=CONTROL,
-        description=f"The load of {experiment.name}, and no fault.",
+        description=f"The load of {experiment.name}, and no {'change' if experiment.changes else 'fault'}.",
         faults=(),
         growth=None,
+        upgrade=None,
+        scale=(),
         abort_when=None,
         settle_s=watched_s,
         objectives=Objectives(writes_lost_at_most=0, sessions_lost_at_most=0),
@@ -127,6 +127,8 @@ def schedule(topology: Topology, experiment: Experiment, seed: int) -> dict[str,
         "growth": asdict(growth) if growth else None,
         "load": asdict(experiment.load),
         "users_seed": seed,
+        # a key of its own only where there are some: schedules without any keep the hashes that they had
+        **({"changes": [asdict(change) for change in experiment.changes]} if experiment.changes else {}),
     }
 
 
@@ -137,7 +139,8 @@ def fingerprint(content: Mapping[str, Any]) -> str:
 
 
 def _planned(topology: Topology, experiment: Experiment, number: int, seed: int, offset_s: float) -> PlannedRun:
-    content = schedule(topology, experiment, seed)
+    needs = needs_of(topology, experiment)
+    content = schedule(needs.topology, experiment, seed)
     return PlannedRun(
         number=number,
         seed=seed,
@@ -145,7 +148,7 @@ def _planned(topology: Topology, experiment: Experiment, number: int, seed: int,
         experiment=experiment,
         schedule=content,
         sha256=fingerprint(content),
-        clock_roles=clock_roles(experiment),
+        needs=needs,
     )
 
 
@@ -156,9 +159,11 @@ def _seed_of(seed: int, number: int) -> int:
 
 def _later(experiment: Experiment, offset_s: float) -> Experiment:
     """Everything on the time line moves together, so that distances stay."""
-    growth = experiment.growth
+    growth, upgrade = experiment.growth, experiment.upgrade
     return replace(
         experiment,
+        upgrade=upgrade and replace(upgrade, at_s=round(upgrade.at_s + offset_s, 3)),
+        scale=tuple(replace(scale, at_s=round(scale.at_s + offset_s, 3)) for scale in experiment.scale),
         faults=tuple(replace(fault, at_s=round(fault.at_s + offset_s, 3)) for fault in experiment.faults),
         growth=growth and replace(growth, at_s=round(growth.at_s + offset_s, 3)),
     )

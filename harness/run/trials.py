@@ -16,12 +16,13 @@ from harness.core.clock import Clock
 from harness.core.experiment import Experiment
 from harness.core.topology import Topology
 from harness.errors import RecordError, RunInterrupted
-from harness.run.artifacts import RunFolder, TrialsFile
+from harness.run.artifacts import RunFolder
 from harness.run.choice import Repetition
 from harness.run.interrupts import Interrupts
+from harness.run.needs import check_all
 from harness.run.orchestrator import new_run_id
-from harness.run.plan import check_memory
 from harness.run.schedule import Plan, PlannedRun, control_of, make_plan, phase_range_s
+from harness.run.several import TrialsFile
 from harness.run.turns import Turn, Turns
 from harness.run.watcher import Watcher
 from harness.runtime.base import Runtime
@@ -53,7 +54,7 @@ def run_trials(
     as was wished. Raises `UsageError` before anything is started, never after.
     """
     machine = runtime.describe()
-    check_memory(topology, experiment, machine)
+    check_all(runtime, machine, [(topology, experiment)], watcher.note)
     seed = random.SystemRandom().randrange(2**32) if seed is None else seed
     plan = make_plan(topology, experiment, repetition.trials, seed)
     kept = Kept(results=results, topology=topology, experiment=experiment, plan=plan, repetition=repetition, argv=argv)
@@ -61,7 +62,6 @@ def run_trials(
     runs = (plan.control, *plan.trials)
     turns = Turns(
         runtime,
-        topology,
         results=results,
         watcher=watcher,
         clock=clock,
@@ -190,7 +190,7 @@ def dry_lines(topology: Topology, experiment: Experiment, repetition: Repetition
         return
     plan = make_plan(topology, experiment, repetition.trials, seed)
     for planned in plan.trials:
-        drawn = [f"faults {planned.offset_s:.3f} s later"]
+        drawn = [f"{'changes' if experiment.changes else 'faults'} {planned.offset_s:.3f} s later"]
         drawn += [
             f"{fault['target']} is {', '.join(fault['targets'])}"
             for fault in planned.schedule["faults"]

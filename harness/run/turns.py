@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.clock import Clock
-from harness.core.topology import Topology
 from harness.run.experiment import run_on
 from harness.run.interrupts import Interrupts
 from harness.run.schedule import PlannedRun
@@ -37,7 +36,6 @@ class Turns:
     def __init__(
         self,
         runtime: Runtime,
-        topology: Topology,
         *,
         results: Path,
         watcher: Watcher,
@@ -47,7 +45,6 @@ class Turns:
         interrupts: Interrupts,
     ) -> None:
         self._runtime = runtime
-        self._topology = topology
         self._results = results
         self._watcher = watcher
         self._clock = clock
@@ -70,8 +67,7 @@ class Turns:
         stage, fresh_because = self._stage, ""
         if stage is None or stage.closed:
             fresh_because = stage.unfit_because if stage else ""
-            topology = self._topology.with_links(planned.experiment.links)
-            stage = self._stage = Stage(self._runtime, topology, run_id, clock_roles=planned.clock_roles)
+            stage = self._stage = planned.needs.stage(self._runtime, run_id)
         entry = run_on(
             stage,
             planned.experiment,
@@ -83,11 +79,7 @@ class Turns:
             argv=self._argv,
             machine=self._machine,
             interrupts=self._interrupts,
-            keep_stage=then is not None and self._serves(stage, then),
+            keep_stage=then is not None and not planned.needs.fresh and then.needs.served_by(stage),
             more_facts=facts,
         )
         return Turn(entry, stage.run_id, fresh_because)
-
-    def _serves(self, stage: Stage, planned: PlannedRun) -> bool:
-        topology = self._topology.with_links(planned.experiment.links)
-        return planned.clock_roles == stage.clock_roles and topology == stage.topology

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import ipaddress
+import json
 import logging
 import tarfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from typing import Any
@@ -19,7 +20,16 @@ from docker.types import EndpointConfig, IPAMConfig, IPAMPool
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
 
-from harness.core.names import AGENT_ROLE, LABEL_ROLE, LABEL_RUN, LABEL_TOPOLOGY, container_name, resource_name
+from harness.core.drift import fingerprint_of
+from harness.core.names import (
+    AGENT_ROLE,
+    LABEL_FILES,
+    LABEL_ROLE,
+    LABEL_RUN,
+    LABEL_TOPOLOGY,
+    container_name,
+    resource_name,
+)
 from harness.core.specs import ContainerSpec, Mount
 from harness.errors import DeploymentError, RunError
 from harness.runtime.agent import start_agent, talk
@@ -63,8 +73,11 @@ class DockerRuntime:
             "storage_driver": info["Driver"],
         }
 
-    def ensure_images(self, names: Sequence[str], progress: Progress) -> Mapping[str, str]:
-        self._images.update(ImageBuilder(self._client).ensure(names, progress))
+    def ensure_images(
+        self, names: Sequence[str], progress: Progress, *, anew: Collection[str] = ()
+    ) -> Mapping[str, str]:
+        """Those in `anew` are built without what the engine remembers of earlier builds."""
+        self._images.update(ImageBuilder(self._client, anew=anew).ensure(names, progress))
         return dict(self._images)
 
     def open(self, run_id: str, topology: str, *, keep: bool = False) -> DockerDeployment:
@@ -323,7 +336,7 @@ class DockerDeployment:
         if spec.ready:
             container.waiting_for(Serves(spec.name, spec.ready, self._cancelled))
         return container.with_kwargs(
-            labels={**self._labels, LABEL_ROLE: spec.role},
+            labels={**self._labels, LABEL_ROLE: spec.role, **_fingerprints(spec)},
             hostname=spec.name,
             network=self._network.name,
             networking_config={self._network.name: endpoint},
@@ -362,6 +375,12 @@ def _remove_at_once(container: Any) -> None:
         container.remove(force=True, v=True)
     except APIError as error:
         raise DeploymentError(f"{container.name} could not be removed: {error.explanation}") from error
+
+
+def _fingerprints(spec: ContainerSpec) -> dict[str, str]:
+    """By which a file that was changed by hand is found later; what is in the files may be secret."""
+    found = {path: fingerprint_of(text.encode()) for path, text in spec.files.items()}
+    return {LABEL_FILES: json.dumps(found, sort_keys=True)} if found else {}
 
 
 def _in_dependency_order(specs: Iterable[ContainerSpec]) -> list[ContainerSpec]:

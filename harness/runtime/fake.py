@@ -16,7 +16,7 @@ from typing import Any
 from harness.core.clock import NS_PER_S, FakeClock, to_s
 from harness.core.specs import ContainerSpec
 from harness.core.topology import Topology
-from harness.errors import DeploymentError, PeerError
+from harness.errors import DeploymentError, ImageError, PeerError
 from harness.faults.journal import Journal
 from harness.faults.lifecycle import Lifecycle
 from harness.runtime.base import ExecResult, Progress
@@ -45,6 +45,8 @@ class FakeRuntime:
 
     def ensure_images(self, names: Sequence[str], progress: Progress) -> Mapping[str, str]:
         for name in names:
+            if name in self._behaviour.missing_images:
+                raise ImageError(f"the engine has no image {name}, and it could not be pulled", detail="no registry")
             progress(name, "ready")
         return {name: f"sha256:{name}" for name in names}
 

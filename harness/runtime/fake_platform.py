@@ -39,6 +39,8 @@ class Behaviour:
     """Whether people ever work; if not, whatever needs a session fails."""
     unhealthy_images: tuple[str, ...] = ("workbench@never-healthy",)
     """Images of which no container ever gets ready."""
+    missing_images: tuple[str, ...] = ()
+    """Images that the engine neither has nor can pull."""
     unusable_images: tuple[str, ...] = ("workbench@broken",)
     """Images of nodes that say that they are healthy, and where nobody can log in."""
     refusal: str = "refused"

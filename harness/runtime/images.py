@@ -21,7 +21,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,6 +40,7 @@ __all__ = [
     "content_tag",
     "context_files",
     "host_ca_files",
+    "machine_lock",
     "published_reference",
     "variants",
 ]
@@ -120,17 +121,45 @@ def host_ca_files() -> dict[str, bytes]:
 class ImageBuilder:
     """Brings images to one engine."""
 
-    def __init__(self, client: docker.DockerClient) -> None:
+    def __init__(self, client: docker.DockerClient, *, anew: Collection[str] = ()) -> None:
+        """Images whose names are in `anew` are built without what the engine remembers of earlier builds."""
         self._client = client
+        self._anew = anew
         self._no_registry = False
         """A pull failed before: whatever else there is to pull is built at once."""
 
     def ensure(self, names: Sequence[str], progress: Progress) -> dict[str, str]:
         """Image id of each name, building what is missing, several at a time. Raises `ImageError`."""
-        base_id = self._ensure_base(progress)
+        base_id = "" if all(map(is_foreign, names)) else self._ensure_base(progress)
         with ThreadPoolExecutor(max_workers=_PARALLEL_BUILDS) as pool:
             ids = pool.map(lambda name: self._ensure_one(name, base_id, progress), names)
             return dict(zip(names, ids, strict=True))
+
+    def there(self, names: Sequence[str]) -> dict[str, str]:
+        """Image id of each name whose image is on the engine, as its files are now. Nothing is pulled or built."""
+        base_id = self._find(BASE_IMAGE)
+        found = {name: self._find(self._reference(name, base_id)) for name in names} if base_id else {}
+        return {name: image_id for name, image_id in found.items() if image_id}
+
+    def remove(self, names: Sequence[str], progress: Progress) -> list[str]:
+        """Remove the images of these names, but for those that containers are made of; returns which are gone."""
+        gone = []
+        for name in self.there(names):
+            reference = self._reference(name, self._find(BASE_IMAGE) or "")
+            if users := self._client.containers.list(all=True, filters={"ancestor": reference}, ignore_removed=True):
+                progress(name, f"stays: {len(users)} containers are made of it, such as {users[0].name}")
+                continue
+            try:
+                self._client.images.remove(reference)
+            except APIError as error:
+                raise ImageError(f"image {name} could not be removed: {error.explanation}") from error
+            progress(name, "removed")
+            gone.append(name)
+        return gone
+
+    def _reference(self, name: str, base_id: str) -> str:
+        # an engine's own references may not have the mark
+        return f"{_REPOSITORY}/{name.replace(VARIANT_MARK, '-')}:{content_tag(context_files(name), base_id)}"
 
     def _find(self, reference: str) -> str | None:
         try:
@@ -142,7 +171,7 @@ class ImageBuilder:
     def _ensure_base(self, progress: Progress) -> str:
         if found := self._find(BASE_IMAGE):
             return found
-        with _build_lock("base"):
+        with machine_lock("base"):
             if found := self._find(BASE_IMAGE):
                 return found
             progress(BASE_IMAGE, "pulling")
@@ -183,11 +212,10 @@ class ImageBuilder:
         if is_foreign(name):
             return self._ensure_foreign(name, progress)
         files = context_files(name)
-        # an engine's own references may not have the mark
-        reference = f"{_REPOSITORY}/{name.replace(VARIANT_MARK, '-')}:{content_tag(files, base_id)}"
+        reference = self._reference(name, base_id)
         if found := self._find(reference):
             return found
-        with _build_lock(reference):
+        with machine_lock(reference):
             if found := self._find(reference):  # somebody else built it while we waited
                 return found
             dockerfile = self._pick_dockerfile(name, files, progress)
@@ -197,8 +225,11 @@ class ImageBuilder:
             return self._find(reference) or ""
 
     def _ensure_foreign(self, reference: str, progress: Progress) -> str:
-        if found := self._find(reference):
-            return found
+        try:
+            if found := self._find(reference):
+                return found
+        except APIError as refusal:
+            raise ImageError(f"{reference} is no name of an image: {refusal.explanation}") from refusal
         progress(reference, "pulling")
         if error := self._pull(reference):
             raise ImageError(
@@ -225,6 +256,7 @@ class ImageBuilder:
                 custom_context=True,
                 dockerfile=dockerfile,
                 tag=reference,
+                nocache=name in self._anew,
                 rm=True,
                 forcerm=True,
                 decode=True,
@@ -272,8 +304,11 @@ def _context_archive(files: Mapping[str, bytes]) -> io.BytesIO:
 
 
 @contextmanager
-def _build_lock(key: str) -> Iterator[None]:
-    """One build of `key` at a time on this machine, also between users; ends with the process that holds it."""
+def machine_lock(key: str, *, wait: bool = True) -> Iterator[None]:
+    """One holder of `key` at a time on this machine, also between users; ends with the process that holds it.
+
+    Without `wait` it raises BlockingIOError where somebody else holds it.
+    """
     folder = Path(tempfile.gettempdir()) / "workbench-chaos-locks"
     path = folder / hashlib.sha256(key.encode()).hexdigest()[:16]
     # other users of this machine share the engine, so they share the lock; opened without O_CREAT, because kernels
@@ -285,5 +320,5 @@ def _build_lock(key: str) -> Iterator[None]:
         path.touch()
         path.chmod(0o666)
     with path.open("r+") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield

@@ -45,11 +45,7 @@ def why_no_change(topology: Topology, experiment: Experiment) -> str:
 def _problems(topology: Topology, change: Upgrade | Scale | Disaster) -> Iterator[str]:
     workbench = topology.workbench
     if isinstance(change, Disaster):
-        if workbench.standby == "none" and topology.backup is None:
-            yield (
-                f"disaster: {topology.name} keeps nothing elsewhere that one could go on with; workbench.standby does "
-                "(one node), or backup (with database and storage)"
-            )
+        yield from _no_plan(topology)
         return
     if isinstance(change, Scale):
         if topology.load_balancer is None:
@@ -66,5 +62,18 @@ def _problems(topology: Topology, change: Upgrade | Scale | Disaster) -> Iterato
             "upgrade.strategy blue_green with workbench.mode active-passive: both releases would use one database at "
             "the same time; rolling does what is meant, with the standby first"
         )
+    if topology.storage is None:
+        yield (
+            f"upgrade.strategy blue_green: {topology.name} has no {Role.STORAGE}, so homes would stay on the disks of "
+            "the old nodes; rolling keeps each node's disk"
+        )
     if workbench.nodes * 2 > _NODES_AT_MOST:
         yield f"upgrade.strategy blue_green needs {workbench.nodes * 2} nodes, there is room for {_NODES_AT_MOST}"
+
+
+def _no_plan(topology: Topology) -> Iterator[str]:
+    if topology.workbench.standby == "none" and topology.backup is None:
+        yield (
+            f"disaster: {topology.name} keeps nothing elsewhere that one could go on with; workbench.standby does "
+            "(one node), or backup (with database and storage)"
+        )

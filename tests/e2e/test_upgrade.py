@@ -62,3 +62,15 @@ def test_the_way_back_leads_back_over_the_migration(
     (change,) = measures["facts"]["changes"]
     assert change["ended"] == "went_back"
     assert code in (0, 1), "what was written since the upgrade may be lost, which is what the way back costs"
+
+
+def test_a_release_that_cannot_read_the_migrated_database_does_not_come_back(
+    runtime: DockerRuntime, engine: docker.DockerClient, tmp_path: Path
+) -> None:
+    words = ("--from", "previous", "--to", "current", "--back", "--database", "keep")
+    code, measures = upgrade(tmp_path, engine, *words)
+    (change,) = measures["facts"]["changes"]
+    assert (code, change["ended"]) == (1, "stuck")
+    assert change["reason"].startswith("on the way back: start workbench-1")
+    log = (tmp_path / "latest/containers/workbench-1/log").read_text()
+    assert "upgrade-db" in log, "the hub says what is wrong with its database"

@@ -9,10 +9,14 @@ from typing import Any
 
 import pytest
 
-from harness.core.change import ChangeEnd, Scale
+from harness.core.change import ChangeEnd, ChangeStep, Scale, Upgrade
 from harness.core.experiment import Experiment
 from harness.core.history import Event, EventKind, read_history
 from harness.core.topology import Topology
+from harness.core.verdict import Outcome
+from harness.errors import ChangeFailed
+from harness.run.changes.nodes import Nodes
+from harness.run.changes.steps import Step
 from harness.spec.loader import load_topology
 from tests.unit.fake_runs import ROOT, Result, experiment, run_once
 
@@ -89,6 +93,28 @@ def test_the_way_back_is_taken_where_it_is_asked_for(upgrade: Upgraded) -> None:
     assert end(result) == (ChangeEnd.WENT_BACK, "")
     assert set(releases(result).values()) == {"workbench@previous"}
     assert "restore" in {event.data["step"] for event in steps(result)}
+
+
+def test_a_way_back_that_gets_stuck_is_no_go(upgrade: Upgraded, monkeypatch: pytest.MonkeyPatch) -> None:
+    take = Nodes.take
+
+    def unreadable(nodes: Nodes, step: Step, change: Upgrade, *, back: bool) -> str:
+        if back and step.what is ChangeStep.START:
+            raise ChangeFailed("the old release can't read the new schema")
+        return take(nodes, step, change, back=back)
+
+    monkeypatch.setattr(Nodes, "take", unreadable)
+    result = upgrade(then_back=True, database="keep")
+    how, reason = end(result)
+    assert how is ChangeEnd.STUCK
+    assert reason.startswith("on the way back: start workbench-")
+    assert result.outcome is Outcome.FAIL, result.measures.verdict.reasons
+
+
+def test_new_nodes_take_the_place_of_the_old_ones_and_what_their_hubs_wrote_is_read(upgrade: Upgraded) -> None:
+    result = upgrade(load_topology(ROOT / "topologies/active-active.yaml"), strategy="blue_green")
+    assert end(result) == (ChangeEnd.DONE, "")
+    assert result.outcome is Outcome.PASS, result.measures.verdict.reasons
 
 
 def test_a_node_that_joins_is_opened_behind_its_gate(tmp_path: Path, pair: Topology, rolling: Experiment) -> None:

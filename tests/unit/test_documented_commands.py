@@ -53,6 +53,10 @@ WITH_ENGINE = (
         r"harness (up|down) [a-z][a-z-]*",
         "tests/e2e/test_runs.py::test_up_gives_a_place_to_log_in_and_down_takes_it_away",
     ),
+    (
+        r"harness rebuild .*",
+        "tests/e2e/test_rebuild.py::test_a_package_and_a_file_that_were_changed_by_hand_are_named_and_gone_after_it",
+    ),
     (r"harness down --all", "tests/unit/test_cli.py::test_down_all_ends_every_run"),
     (r"harness calibrate.*", "tests/integration/test_calibrate.py::test_one_outage_of_each_kind_is_measured"),
 )
@@ -69,7 +73,7 @@ NOT_RUN = {
     "cd": "goes where a command that is not run is run",
 }
 #: Commands of the harness that need an engine, or what several runs left, unless they only tell what they would do.
-OF_THE_ENGINE = ("run", "matrix", "up", "down", "calibrate", "doctor", "compare", "baseline")
+OF_THE_ENGINE = ("run", "matrix", "up", "down", "rebuild", "calibrate", "doctor", "compare", "baseline")
 #: Of commands that say something about a platform every answer is one: PASS, FAIL, INCONCLUSIVE, or met, not met.
 ANSWERS = {"analyze": (0, 1, 2), "nines": (0, 1, 2)}
 

@@ -94,7 +94,7 @@ def test_a_control_run_is_on_the_kind_of_platform_that_its_trials_need(bench: Ma
     rows = choose_matrix(bench.catalog, "right", "node-kill,other", RULES)
     plan = make_matrix_plan(rows, trials=1, users=None, seed=1)
     assert len(plan.controls) == 2, "a clock that can be set takes a library that nobody has for nothing"
-    roles = [(str(slot), sorted(planned.clock_roles)) for slot, planned in plan.runs["right"]]
+    roles = [(str(slot), sorted(planned.needs.clock_roles)) for slot, planned in plan.runs["right"]]
     assert roles == [
         ("right, node-kill, control run", []),
         ("right, node-kill, trial 1", []),

@@ -52,8 +52,10 @@ def _become_hub(config: str) -> None:
 
         app.main()
         code = 0
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 1
+    except SystemExit as end:  # as an interpreter ends: JupyterHub says so that it can't use the database's schema
+        code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+        if not isinstance(end.code, int | None):
+            print(end.code, file=sys.stderr)
     except BaseException:
         traceback.print_exc()
     finally:
