@@ -100,7 +100,7 @@ def test_what_the_node_had_is_on_the_standby_after_a_restore_and_the_node_can_be
     run(platform, STANDBY, "cp", archive, "/tmp/good")
     run(platform, STANDBY, "sh", "-c", f"printf xx | dd of={archive} conv=notrunc bs=1 seek=600")
     refused = platform.execute(STANDBY, ["restore-snapshot"])
-    assert refused.exit_code == 1
+    assert refused.exit_code == 64
     assert f"{archive} is damaged: expected " in refused.output
     assert f"hint: the next older snapshot is {snapshots(platform)[-2]}: restore-snapshot" in refused.output
     assert on_standby(platform) == before

@@ -29,7 +29,7 @@ def choose(backup: Path, name: str = "") -> tuple[Path, str]:
     """The snapshot of that name, or the newest, and what to do should it be refused: raises `SnapshotError`."""
     there = whole(backup)
     if not there:
-        raise SnapshotError(f"{backup}: expected a snapshot, found none that was finished")
+        raise SnapshotError(f"{backup}: expected a snapshot, found none that was finished", code=USAGE)
     names = [path.name for path in there]
     if name and name not in names:
         raise SnapshotError(f"{name}: expected one of {', '.join(names)}", code=USAGE)
@@ -64,7 +64,7 @@ def restore(places: Places, installed: str, *, name: str = "", force: bool = Fal
             if places.servers:
                 places.servers.check(opened)
         except SnapshotError as error:
-            raise SnapshotError(f"{error}; nothing was changed", hint=older) from error
+            raise SnapshotError(f"{error}; nothing was changed", hint=older, code=USAGE) from error
         _clear(homes_beside, database_beside)
         stack.callback(_clear, homes_beside, database_beside)
         if not places.servers:
