@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from harness.components import jupyterhub
+from harness.components import backup, jupyterhub
 from harness.components.base import LOAD_BALANCER_VIP_HOST, SECRETS, STORAGE_VIP_HOST
 from harness.components.haproxy import NAME as BALANCER
 from harness.components.registry import entrances
@@ -154,6 +154,7 @@ def compose_project(
         certificate_names=tuple(_certificate_names(topology, specs, contexts[0], virtual)) if has_tls else (),
         virtual_addresses=tuple(virtual),
         standby=next((spec.name for spec in specs if spec.role == jupyterhub.STANDBY_ROLE), ""),
+        first_restored=backup.lost_in_a_disaster(topology)[0] if topology.backup else (),
     )
 
 

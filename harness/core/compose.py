@@ -68,3 +68,5 @@ class ComposeProject:
     """Addresses that move between the members of a pair."""
     standby: str = ""
     """The standby's service, where there is one."""
+    first_restored: tuple[str, ...] = ()
+    """The services that snapshots of the whole platform are restored into; empty where there are none."""
