@@ -114,6 +114,7 @@ bench: .venv/.ready  ## measure the speeds (see benchmarks/README.md)
 	$(BIN)/python -m benchmarks.topologies
 	$(BIN)/python -m benchmarks.rebuild
 	$(BIN)/python -m benchmarks.fault_effects
+	$(BIN)/python -m benchmarks.restore
 	$(BIN)/python -m benchmarks.nines
 	$(BIN)/python -m benchmarks.analysis
 	$(BIN)/python -m benchmarks.report

@@ -24,6 +24,7 @@ from harness.analysis.record import (
     saved_of,
     servers_of,
 )
+from harness.analysis.recovery import measure_recovery
 from harness.analysis.scaling import measure_autoscale, measure_scaling
 from harness.analysis.server_events import missing_sources, read_events, wall_clock
 from harness.analysis.sessions import attribute, count_sessions, session_ledger
@@ -93,6 +94,9 @@ def analyse(record: RunRecord) -> Measures:
             {row.user: (row.duplicated_home, row.duplicated_s) for row in sessions}, watched
         ),
         writes=measure_writes(saves, written, saved, facts, steady_state_s),
+        recovery=measure_recovery(
+            facts, operations, probes, {Store.HOME: saves} | {store: one.acknowledged for store, one in written.items()}
+        ),
         user_uptime=user_uptime(operations, facts.window, come_and_go=come_and_go),
         timeline=session_timeline(sessions, facts.window, come_and_go=come_and_go),
         checks_audit=audit_checks(balancer, outages, facts),

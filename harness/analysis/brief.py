@@ -58,6 +58,10 @@ class Brief:
     """False: people were refused before anything was broken, so nothing was injected."""
     window_s: float | None = None
     """Length of the observation."""
+    recovery_time_s: float | None = None
+    """After a disaster: until everybody worked again; None where there was none, or somebody never did."""
+    recovery_point_s: float | None = None
+    """After a disaster: the age of the oldest acknowledged write that is missing, 0 where none is."""
 
     def to_json_dict(self) -> dict[str, Any]:
         """As plain JSON types."""
@@ -106,6 +110,8 @@ def brief_of(measures: Measures) -> Brief:
         users_carried_is_limit=measures.users_carried_is_limit,
         works_without_fault=measures.without_fault is None,
         window_s=window.seconds if window else None,
+        recovery_time_s=measures.recovery.all_working_s if measures.recovery else None,
+        recovery_point_s=measures.recovery.recovery_point_s if measures.recovery else None,
     )
 
 

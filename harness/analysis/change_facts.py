@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.core.change import ChangeEnd, ChangeStep, Scale, Strategy, Upgrade
+from harness.core.change import ChangeEnd, ChangeStep, Disaster, Scale, Strategy, Upgrade
 from harness.core.history import Event, EventKind, History
+from harness.core.words import Role
 
 __all__ = ["ChangeFacts", "StepFacts", "read_changes"]
 
@@ -46,7 +47,7 @@ class ChangeFacts:
 
     index: int
     kind: str
-    """`upgrade`, `reload` or `scale`."""
+    """`upgrade`, `reload`, `scale` or `disaster`."""
     what: str
     """In words: `workbench from previous to current, rolling`."""
     target: str
@@ -71,11 +72,12 @@ class ChangeFacts:
 
     @property
     def nodes(self) -> tuple[str, ...]:
-        """Whom it had to do with, each once."""
-        return tuple(dict.fromkeys(node for step in self.steps for node in step.nodes))
+        """Whom it had to do with, each once; of a disaster who was lost."""
+        lost = [step for step in self.steps if step.step is ChangeStep.DESTROY]
+        return tuple(dict.fromkeys(node for step in lost or self.steps for node in step.nodes))
 
 
-def read_changes(history: History, planned: Sequence[Upgrade | Scale]) -> tuple[ChangeFacts, ...]:
+def read_changes(history: History, planned: Sequence[Upgrade | Scale | Disaster]) -> tuple[ChangeFacts, ...]:
     """Each change that was planned, or that a policy decided on, as far as it came."""
     return tuple(_change(history, index, change) for index, change in enumerate([*planned, *_decided(history)]))
 
@@ -86,13 +88,13 @@ def _decided(history: History) -> list[Scale]:
     return [Scale(to=int(look["wanted"]), drain=bool(look["drain"]), at_s=0) for look in looks]
 
 
-def _change(history: History, index: int, planned: Upgrade | Scale) -> ChangeFacts:
+def _change(history: History, index: int, planned: Upgrade | Scale | Disaster) -> ChangeFacts:
     ends = [event for event in history.of(EventKind.CHANGED) if event.data["index"] == index]
     return ChangeFacts(
         index=index,
         kind=_kind(planned),
         what=_words(planned),
-        target=f"{planned.component if isinstance(planned, Upgrade) else planned.role}[*]",
+        target=f"{_role(planned)}[*]",
         how=_HOW[planned.strategy] if isinstance(planned, Upgrade) else "",
         steps=tuple(_step(event) for event in history.of(EventKind.CHANGE) if event.data["index"] == index),
         ended=ChangeEnd(ends[0].data["how"]) if ends else None,
@@ -113,13 +115,20 @@ def _step(event: Event) -> StepFacts:
     )
 
 
-def _kind(change: Upgrade | Scale) -> str:
-    if isinstance(change, Scale):
-        return "scale"
-    return "reload" if change.strategy == "reload" else "upgrade"
+def _role(change: Upgrade | Scale | Disaster) -> str:
+    if isinstance(change, Disaster):
+        return Role.WORKBENCH  # all machines are lost; this is the role that people are on
+    return change.component if isinstance(change, Upgrade) else change.role
 
 
-def _words(change: Upgrade | Scale) -> str:
+def _kind(change: Upgrade | Scale | Disaster) -> str:
+    reloads = isinstance(change, Upgrade) and change.strategy == "reload"
+    return "reload" if reloads else type(change).__name__.lower()
+
+
+def _words(change: Upgrade | Scale | Disaster) -> str:
+    if isinstance(change, Disaster):
+        return f"restored on other machines, begun {change.begin_after_s:g} s after all were lost"
     if isinstance(change, Upgrade):
         component = change.component.replace("_", " ")
         return f"{component} from {change.from_} to {change.to}, {_HOW[change.strategy]}"

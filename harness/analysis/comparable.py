@@ -201,6 +201,16 @@ def _write_gap(content: Content) -> Reading | None:
     return Reading(value=float(gaps[0]), error=0.3) if gaps and gaps[0] is not None else None
 
 
+def _recovery(key: str, error_s: float) -> Callable[[Content], Reading | None]:
+    """After a disaster; None where there was none, and of a recovery that did not end."""
+
+    def read(content: Content) -> Reading | None:
+        value = (content.get("recovery") or {}).get(key)
+        return None if value is None else Reading(value=float(value), error=error_s)
+
+    return read
+
+
 def _carried(content: Content) -> Reading | None:
     """At least so many where the limit was not found. As coarse as the groups that came."""
     carried = content.get("users_carried")
@@ -307,6 +317,23 @@ def _of_people() -> Iterator[Comparable]:
     )
 
 
+def _of_disasters() -> Iterator[Comparable]:
+    for key, title in (
+        ("first_log_in_s", "recovery time, first log-in"),
+        ("all_working_s", "recovery time, everybody"),
+    ):
+        yield Comparable(key=f"recovery_{key}", title=title, unit="s", read=_recovery(key, 0.4), tolerance=_OUTAGE)
+    yield Comparable(
+        key="recovery_point_s",
+        title="recovery point",
+        unit="s",
+        read=_recovery("recovery_point_s", 0.5),
+        tolerance=Tolerance(
+            absolute=5.0, ratio=0.5, why="It depends on how long before the disaster the last copy was."
+        ),
+    )
+
+
 def _shown() -> Iterator[Comparable]:
     """What says more where something is worse; also what depends on the machine more than on the platform."""
     for name in Capability:
@@ -363,7 +390,7 @@ def _shown() -> Iterator[Comparable]:
 
 
 def _every() -> Iterable[Comparable]:
-    return (*_outages(), *_of_people(), *_shown())
+    return (*_outages(), *_of_people(), *_of_disasters(), *_shown())
 
 
 COMPARABLES: Sequence[Comparable] = tuple(_every())

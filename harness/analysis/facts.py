@@ -10,7 +10,7 @@ from typing import Any
 from harness.analysis.change_facts import ChangeFacts, read_changes
 from harness.analysis.growth import GrowthFacts, read_growth
 from harness.analysis.record import RunRecord
-from harness.core.change import ChangeEnd, Scale, Upgrade
+from harness.core.change import ChangeEnd, Disaster, Scale, Upgrade
 from harness.core.clock import to_s
 from harness.core.experiment import Fault
 from harness.core.history import Event, EventKind, FaultStep, GrowthStep, History
@@ -57,7 +57,8 @@ class FaultFacts:
     problems: tuple[str, ...]
     """`step: message` for each step that reported a failure."""
     stays: bool = False
-    """Nothing undoes it: a planned change that went well, or whose way back got stuck, which is its result."""
+    """Nothing undoes it: a planned change that went well, or whose way back got stuck, which is its result; so too a
+    disaster after which the restore failed."""
     confirmed_ns: int | None = None
     """When the evidence had been read; None where there was none."""
 
@@ -120,7 +121,7 @@ def read_facts(record: RunRecord) -> Facts:
     return facts_of(record.history, record.experiment.faults, record.experiment.changes)
 
 
-def facts_of(history: History, planned: Sequence[Fault], changes: Sequence[Upgrade | Scale] = ()) -> Facts:
+def facts_of(history: History, planned: Sequence[Fault], changes: Sequence[Upgrade | Scale | Disaster] = ()) -> Facts:
     """As `read_facts`; `planned` and `changes` name what was never reached."""
     changed = read_changes(history, changes)
     steady = _steady(history)
@@ -215,7 +216,7 @@ def _as_fault(change: ChangeFacts, faults: int) -> FaultFacts:
     the change is about, and no doubt. A way back that was asked for repairs nothing: what is away on it is as meant."""
     last = change.steps[-1] if change.steps else None
     back = () if change.ended is ChangeEnd.WENT_BACK else change.way_back
-    gone_back = change.ended is ChangeEnd.TAKEN_BACK
+    gone_back = change.ended in (ChangeEnd.TAKEN_BACK, ChangeEnd.RESTORED)
     return FaultFacts(
         index=faults + change.index,
         kind=change.kind,

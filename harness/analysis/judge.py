@@ -10,6 +10,7 @@ from harness.analysis.facts import Facts, FaultFacts
 from harness.analysis.gate import WithoutFault
 from harness.analysis.growth import GrowthFacts
 from harness.analysis.measures import Parts
+from harness.analysis.objectives import recovery_checks
 from harness.analysis.outages import SAMPLES_AT_LEAST, CapabilityMeasures
 from harness.analysis.record import RunRecord
 from harness.analysis.recoveries import worst as worst_of
@@ -169,6 +170,8 @@ def _session_doubts(record: RunRecord, parts: Parts, *, watched: bool) -> Iterat
 
 def _write_doubts(parts: Parts) -> Iterator[str]:
     writes = parts.writes
+    if parts.recovery is not None and not parts.recovery.restored:
+        return  # there was nothing that could be read, and that is no doubt
     if not writes.read_back:
         unchecked = " and ".join(f"{one.acknowledged} {one.store.where}" for one in writes.stores)
         yield f"the acknowledged writes were not read back: {unchecked} are unchecked"
@@ -224,7 +227,7 @@ def _change_check(change: ChangeFacts) -> Check:
     """A change that was taken back is no go, however well people fared."""
     assert change.ended is not None, "asked for changes that ended only"
     observed = change.ended.value.replace("_", " ") + (f": {change.reason}" if change.reason else "")
-    kept = change.ended in (ChangeEnd.DONE, ChangeEnd.WENT_BACK)
+    kept = change.ended in (ChangeEnd.DONE, ChangeEnd.WENT_BACK, ChangeEnd.RESTORED)
     return Check(name=change.kind, source="objective", expected=f"done: {change.what}", observed=observed, kept=kept)
 
 
@@ -273,7 +276,10 @@ def _promise_checks(promise: Promise, parts: Parts) -> Iterator[Check]:
             yield _outage_check(promise, one)
     if parts.sessions:
         yield _people_outage_check(promise, parts)
-    yield from _writes_check("promise", promise.writes_lost_at_most, parts)
+    if parts.recovery is not None:
+        yield from recovery_checks(promise, parts.recovery)
+    if parts.recovery is None or promise.rpo_s is None:
+        yield from _writes_check("promise", promise.writes_lost_at_most, parts)
 
 
 def _recovery_check(promise: Promise, parts: Parts) -> Check:

@@ -17,6 +17,7 @@ from harness.analysis.gate import WithoutFault
 from harness.analysis.homes import DuplicatedHomes
 from harness.analysis.outages import CapabilityMeasures, Outage
 from harness.analysis.recoveries import worst
+from harness.analysis.recovery import RecoveryMeasures
 from harness.analysis.scaling import AutoscaleMeasures, Scaled
 from harness.analysis.server_events import MissingSource, ServerEvent
 from harness.analysis.sessions import SessionCount, SessionRow, count_recoveries
@@ -77,6 +78,12 @@ DEFINITIONS: Mapping[str, str] = {
     "recovery point": "The age of the oldest acknowledged write of a loss when it was lost: with the first injection "
     "of a fault after the last lost write, or with that write where the loss went on while a fault was in force. "
     "There is none where nothing was lost.",
+    "recovery time": "From the beginning of a disaster, when everything was lost, to the end of the first log-in of "
+    "somebody who came after that, and to when everybody who had worked before had worked again. The time until "
+    "somebody begins to restore is in it (`begin_after_s` of the experiment), and stands for what no run can measure.",
+    "recovery point of a disaster": "The age, at its beginning, of the oldest acknowledged write that is missing: what "
+    "was acknowledged that long before may be gone. 0 where none is. Of each store the newest write that is there and "
+    "the first one that is missing are named (NIST SP 800-34 Rev. 1).",
     "longest time without a database write": "In the window, between two acknowledgements in a row that the one writer "
     "got, which tries 20 times a second and comes again about once a second while it fails. The edges of the window "
     "count as acknowledgements, so a database that did not come back shows.",
@@ -140,6 +147,8 @@ class Parts:
     """Sessions whose user had to log in again."""
     duplicated_homes: DuplicatedHomes
     writes: WriteMeasures
+    recovery: RecoveryMeasures | None
+    """Of a disaster; None where there was none."""
     user_uptime: UserUptime
     timeline: Timeline | None
     checks_audit: ChecksAudit

@@ -10,6 +10,7 @@ from harness.core.specs import ContainerSpec, NodeContext
 from harness.core.topology import Topology
 
 __all__ = [
+    "BACKUP_HOST",
     "CLIENT_HOST",
     "DATABASE_HOST",
     "DATABASE_PROXY_HOST",
@@ -42,6 +43,7 @@ DATABASE_PROXY_HOST: Final = 25
 STORAGE_VIP_HOST: Final = 29
 STORAGE_HOST: Final = 30
 """The only server, or the first of a pair."""
+BACKUP_HOST: Final = 35
 ETCD_FIRST_HOST: Final = 50
 CLIENT_HOST: Final = 100
 

@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from harness.components import jupyterhub
+from harness.components import backup, jupyterhub
 from harness.components.base import LOAD_BALANCER_VIP_HOST, SECRETS, STORAGE_VIP_HOST
 from harness.components.haproxy import NAME as BALANCER
 from harness.components.registry import entrances
@@ -135,7 +135,7 @@ def compose_project(
             **_service(spec, twin, variables, {each.name for each in specs if each.ready}),
             "networks": {NETWORK: {"ipv4_address": contexts[0].address(spec.host_number)}},
             **_some("ports", _ports(spec, doors, topology)),
-            **_some("volumes", [*_volumes(spec, disks), *_binds(spec)]),
+            **_some("volumes", [*_volumes(spec), *_binds(spec)]),
         }
     has_tls = any(SERVED_PATH in spec.files for spec in specs)
     virtual = [contexts[0].address(host) for host in _virtual_hosts(topology)]
@@ -154,6 +154,7 @@ def compose_project(
         certificate_names=tuple(_certificate_names(topology, specs, contexts[0], virtual)) if has_tls else (),
         virtual_addresses=tuple(virtual),
         standby=next((spec.name for spec in specs if spec.role == jupyterhub.STANDBY_ROLE), ""),
+        first_restored=backup.lost_in_a_disaster(topology)[0] if topology.backup else (),
     )
 
 
@@ -234,36 +235,28 @@ def _binds(spec: ContainerSpec) -> Iterator[dict[str, Any]]:
         yield bind if made else {**bind, "read_only": True}
 
 
-def _volumes(spec: ContainerSpec, disks: Sequence[Disk]) -> list[str]:
-    return [f"{disk.volume}:{disk.path}" for disk in disks if spec.name in disk.services]
+def _volumes(spec: ContainerSpec) -> list[str]:
+    return [f"{mount.volume}:{mount.path}" for mount in spec.mounts]
 
 
 def _disks(topology: Topology, specs: Sequence[ContainerSpec]) -> tuple[Disk, ...]:
-    """The volumes of the plan, and one for each folder on the standby's own disk: a container that is made anew, as
-    Compose does when its file changes, has lost whatever was in it."""
+    """The volumes of the plan, as each service has them."""
     found: dict[Mount, tuple[str, ...]] = {}
     for spec in specs:
         for mount in spec.mounts:
             found[mount] = (*found.get(mount, ()), spec.name)
     own = jupyterhub.own_disk(topology)
-    standbys = [
-        Disk(f"{spec.name}-{what}", path, (spec.name,), 0, own_disk=True)
-        for spec in specs
-        if spec.role == jupyterhub.STANDBY_ROLE
-        for what, path in own.items()
-    ]
-    planned = (
+    return tuple(
         Disk(mount.volume, mount.path, users, mount.size_mb, own_disk=mount.path in own.values())
         for mount, users in found.items()
     )
-    return (*planned, *standbys)
 
 
 # -- the project ---------------------------------------------------------------------------------------------------
 
 
 def _doors(topology: Topology, specs: Sequence[ContainerSpec]) -> tuple[Door, ...]:
-    """Every balancer or, without one, every node; and the standby, which serves once something was restored on it."""
+    """Every balancer or, without one, every node; and the standby, which serves once it was promoted."""
     standbys = [spec.name for spec in specs if spec.role == jupyterhub.STANDBY_ROLE]
     ways = list(entrances(topology))
     scheme, _, port, path = ways[0]

@@ -18,6 +18,7 @@ __all__ = [
     "PUT_BACK_FILE",
     "chosen",
     "cluster",
+    "direct_hosts",
     "direct_url",
     "files",
     "gate",
@@ -103,14 +104,20 @@ def direct_url(topology: Topology, context: NodeContext) -> str:
 
     Where no machine leads to the primary it is told of all servers, and libpq looks for the one that takes writes.
     """
-    hosts, query = [DATABASE_HOST], ""
+    hosts = direct_hosts(topology, context)
+    query = "?target_session_attrs=read-write" if len(hosts) > 1 else ""
+    servers = ",".join(f"{host}:{postgresql.PORTS[0]}" for host in hosts)
+    return f"postgresql://{postgresql.USER}:{context.secrets['DB_PASSWORD']}@{servers}/{postgresql.DATABASE}{query}"
+
+
+def direct_hosts(topology: Topology, context: NodeContext) -> tuple[str, ...]:
+    """The addresses of whom the nodes connect to, past every link."""
+    hosts = [DATABASE_HOST]
     if isinstance(topology.database, Patroni):
         hosts = [DATABASE_PROXY_HOST]
         if topology.database.proxy == "per-node":
             hosts = [DATABASE_HOST + index for index in range(topology.database.nodes)]
-            query = "?target_session_attrs=read-write"
-    servers = ",".join(f"{context.address(host)}:{postgresql.PORTS[0]}" for host in hosts)
-    return f"postgresql://{postgresql.USER}:{context.secrets['DB_PASSWORD']}@{servers}/{postgresql.DATABASE}{query}"
+    return tuple(context.address(host) for host in hosts)
 
 
 def limits(database: PostgresServer) -> dict[str, str]:

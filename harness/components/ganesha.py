@@ -12,12 +12,14 @@ from harness.core.specs import ContainerSpec, Mount, NodeContext, ReadyProbe
 from harness.core.topology import Topology
 from harness.core.words import Role
 
-__all__ = ["EXPORT", "IMAGE", "IMAGES", "NAME", "PORTS", "READBACK", "containers", "names", "readback", "way"]
+__all__ = ["EXPORT", "IMAGE", "IMAGES", "NAME", "PORTS", "READBACK", "VOLUME", "containers", "names", "readback", "way"]
 
 IMAGE: Final = "storage"
 IMAGES: Final = (IMAGE,)
 NAME: Final = "storage"
 EXPORT: Final = "/export"
+#: The homes' disk.
+VOLUME: Final = "homes"
 #: NFS and MOUNT, both fixed in its configuration, TCP only: no port mapper is needed.
 PORTS: Final = (2049, 20048)
 
@@ -87,7 +89,7 @@ def containers(topology: Topology, context: NodeContext) -> tuple[ContainerSpec,
                 **_pair_environment(storage, context, index),
             },
             files=_pair_files(storage, context, everybody, name),
-            mounts=(Mount(volume="homes", path=EXPORT, size_mb=storage.size_mb),),
+            mounts=(Mount(volume=VOLUME, path=EXPORT, size_mb=storage.size_mb),),
             writes=("/var/lib/nfs",),
             # Ganesha opens files by handle; without the capability it says INITIALIZED and exports nothing.
             capabilities=("DAC_READ_SEARCH", *(keepalived.CAPABILITIES if storage.vip else ())),

@@ -1,4 +1,4 @@
-"""The Workbench nodes: JupyterHub with live notebook kernels, one container a node; and the cold standby."""
+"""The Workbench nodes: JupyterHub with live notebook kernels, one container a node; and the standby."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ __all__ = [
     "ACTIVE_PATH",
     "ACTIVE_PORT",
     "ACTIVE_PROBE",
+    "BACKUP",
     "HOMES",
     "HUB_HEALTH_PATH",
     "IMAGE",
@@ -24,9 +25,12 @@ __all__ = [
     "LOG_IN_CHECK_PATH",
     "LOG_IN_PATH",
     "PORTS",
+    "PROMOTE",
     "PROXY_HEALTH_PATH",
     "PROXY_PORT",
     "READBACK",
+    "READY",
+    "RESTORE",
     "STANDBY",
     "STANDBY_ROLE",
     "containers",
@@ -42,7 +46,14 @@ STANDBY: Final = "workbench-standby"
 #: A part of the platform, but no member of the role: nobody works there.
 STANDBY_ROLE: Final = "standby"
 #: Node and standby both have it; a disk of another machine's, as far as a disaster of the node is concerned.
-BACKUP: Final = Mount(volume="backup", path="/backup")
+BACKUP: Final = Mount(volume="backup", path="/backup", elsewhere=True)
+#: Where a node has the disk of its warm standby.
+COPIES: Final = "/standby"
+#: Run in the standby: the newest snapshot is unpacked, and the node's software is started.
+RESTORE: Final = ("restore-snapshot",)
+PROMOTE: Final = ("promote",)
+#: Run in a node: whether it can do its part.
+READY: Final = ("/usr/local/bin/ready",)
 PROXY_PORT: Final = 8000
 LOG_IN_PATH: Final = "/hub/login"
 #: Configurable-http-proxy's own word on itself.
@@ -81,7 +92,7 @@ def names(topology: Topology) -> tuple[str, ...]:
 def own_disk(topology: Topology) -> dict[str, str]:
     """What a node, or its standby, keeps on its own disk because no other role has it: what it is -> its folder.
 
-    It outlives the death of the machine, as a container that is started again has what it wrote.
+    It outlives the death of the machine, but no disaster.
     """
     hub = {} if topology.database else {"hub": databases.FILE_FOLDER}
     return hub if topology.storage else {**hub, "homes": HOMES}
@@ -101,9 +112,9 @@ def spares(topology: Topology, context: NodeContext) -> tuple[ContainerSpec, ...
 
 def containers(topology: Topology, context: NodeContext) -> tuple[ContainerSpec, ...]:
     """One container a node, all alike: where only one is active, that is decided at run time, by the lock. Then the
-    cold standby, if there is one."""
+    standby, if there is one."""
     nodes = tuple(_node(topology, context, index, name) for index, name in enumerate(names(topology)))
-    return nodes if topology.workbench.standby == "none" else (*nodes, _standby(nodes[0]))
+    return nodes if topology.workbench.standby == "none" else (*nodes, _standby(topology, nodes[0]))
 
 
 def _node(topology: Topology, context: NodeContext, index: int, name: str) -> ContainerSpec:
@@ -123,6 +134,7 @@ def _node(topology: Topology, context: NodeContext, index: int, name: str) -> Co
             **(databases.limits(topology.database) if topology.database else {}),
             **_homes(topology, context, index),
             **({"SNAPSHOT_EVERY_S": str(workbench.snapshot_every_s)} if workbench.snapshot_every_s else {}),
+            **({"COPY_EVERY_S": f"{workbench.copy_every_s:g}"} if workbench.standby == "warm" else {}),
         },
         files=databases.files(topology, context),
         secrets={
@@ -130,7 +142,7 @@ def _node(topology: Topology, context: NodeContext, index: int, name: str) -> Co
             "HUB_COOKIE_SECRET": _cookie_secret(topology, context, name),
             **pick(context.secrets, "CONFIGPROXY_AUTH_TOKEN", "USER_PASSWORD"),
         },
-        mounts=(*_own_disk(topology, name), *((BACKUP,) if workbench.snapshot_every_s else ())),
+        mounts=(*_own_disk(topology, name), *_backup(topology), *_copies(topology)),
         # the hub's folder, and the people's where nothing is mounted yet
         writes=("/srv/hub", HOMES),
         # The homes are mounted inside the node, so that cutting the node off cuts its storage too.
@@ -143,7 +155,7 @@ def _node(topology: Topology, context: NodeContext, index: int, name: str) -> Co
             *link_containers(topology, Role.WORKBENCH, Role.STORAGE),
         ),
         ready=ReadyProbe(
-            argv=("/usr/local/bin/ready",),
+            argv=READY,
             proves="the node serves, or stands by, and its homes can be written",
             interval_s=PATIENT_S,
         ),
@@ -155,8 +167,18 @@ def _own_disk(topology: Topology, name: str) -> tuple[Mount, ...]:
     return tuple(Mount(volume=f"{name}-{what}", path=path) for what, path in own_disk(topology).items())
 
 
-def _standby(node: ContainerSpec) -> ContainerSpec:
-    """The machine on which the node's last snapshot can be restored.
+def _backup(topology: Topology) -> tuple[Mount, ...]:
+    return (BACKUP,) if topology.workbench.snapshot_every_s else ()
+
+
+def _copies(topology: Topology) -> tuple[Mount, ...]:
+    """The warm standby's own disk, as the node has it."""
+    disk = own_disk(topology) if topology.workbench.standby == "warm" else {}
+    return tuple(Mount(volume=f"{STANDBY}-{what}", path=f"{COPIES}/{what}") for what in disk)
+
+
+def _standby(topology: Topology, node: ContainerSpec) -> ContainerSpec:
+    """The machine on which the node's last snapshot can be restored, or to which all it has is copied.
 
     A restore needs no secret, but a machine that is to take the node's place does, and what a container is told is
     fixed when it is made. So it has the node's own, the cookie secret included: log-ins survive. Its name is another,
@@ -168,12 +190,13 @@ def _standby(node: ContainerSpec) -> ContainerSpec:
         role=STANDBY_ROLE,
         host_number=WORKBENCH_STANDBY_HOST,
         command=("standby",),
-        environment={**node.environment, "NODE_NAME": STANDBY},
-        mounts=(BACKUP,),
+        # it copies to nobody
+        environment={**{k: v for k, v in node.environment.items() if k != "COPY_EVERY_S"}, "NODE_NAME": STANDBY},
+        mounts=(*_own_disk(topology, STANDBY), *_backup(topology)),
         depends_on=(),
         ready=ReadyProbe(
             argv=("/usr/local/bin/standby-ready",),
-            proves="the software answers, and the backup disk is there",
+            proves="the software answers, and a backup disk is there if it needs one",
             interval_s=PATIENT_S,
         ),
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from harness.components import databases, etcd, haproxy, jupyterhub, patroni
+from harness.components import backup, databases, etcd, haproxy, jupyterhub, patroni
 from harness.components.base import LOAD_BALANCER_VIP_HOST, STORAGE_VIP_HOST
 from harness.components.client import ROLE as CLIENT_ROLE
 from harness.components.hops import link_containers
@@ -107,8 +107,9 @@ def _place(plan: _Plan, spec: ContainerSpec, link_targets: Mapping[str, Role]) -
         return Column.DATABASE, _GATE, Kind.MACHINE, _PRODUCTS["haproxy"]
     if spec.role == etcd.ROLE:
         return Column.DATABASE, _BEHIND, Kind.STORE, "etcd"
-    if spec.role == jupyterhub.STANDBY_ROLE:
-        return Column.STORAGE, _BEHIND, Kind.MACHINE, "cold standby"
+    if spec.role in (jupyterhub.STANDBY_ROLE, backup.ROLE):
+        what = "snapshots elsewhere" if plan.topology.backup else f"{plan.topology.workbench.standby} standby"
+        return Column.STORAGE, _BEHIND, Kind.MACHINE, what
     return Column.OTHER, 0, Kind.MACHINE, spec.image
 
 
@@ -163,13 +164,24 @@ def _arrows(plan: _Plan) -> Iterator[Arrow]:
     yield from _to_database(plan)
     yield from _to_storage(plan)
     yield from _to_standby(plan)
+    yield from _to_backup(plan)
+
+
+def _to_backup(plan: _Plan) -> Iterator[Arrow]:
+    """Drawn from what lies beside it; the databases' way would cross everything."""
+    if plan.topology.backup is not None:
+        label = ("snapshots, databases too", f"every {plan.topology.backup.every_s} s")
+        yield Arrow(plan.named(Role.STORAGE), plan.named(backup.ROLE), label)
 
 
 def _to_standby(plan: _Plan) -> Iterator[Arrow]:
     standby = plan.named(jupyterhub.STANDBY_ROLE)
     if standby:
-        every = f"every {plan.topology.workbench.snapshot_every_s} s"
-        yield Arrow(plan.named(Role.WORKBENCH), standby, ("snapshots on a backup disk", every))
+        workbench = plan.topology.workbench
+        what, every_s = "snapshots on a backup disk", float(workbench.snapshot_every_s)
+        if workbench.standby == "warm":
+            what, every_s = "copies of what has changed", workbench.copy_every_s
+        yield Arrow(plan.named(Role.WORKBENCH), standby, (what, f"every {every_s:g} s"))
 
 
 def _from_people(plan: _Plan) -> Iterator[Arrow]:

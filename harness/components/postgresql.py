@@ -14,6 +14,7 @@ from harness.core.topology import Topology
 from harness.core.words import Role
 
 __all__ = [
+    "COMING",
     "DATABASE",
     "IMAGE",
     "IMAGES",
@@ -30,6 +31,7 @@ __all__ = [
     "parameters",
     "put_back",
     "settings",
+    "take_name",
     "url",
 ]
 
@@ -79,6 +81,12 @@ _PUT_BACK: Final = f"""{_SUPERUSER}
 sql "drop database \"$1\" with (force)"
 sql "alter database \"$1_before\" rename to \"$1\""
 """
+# Until then nobody but the restore finds it, so nobody writes into what is about to be replaced.
+_TAKE_NAME: Final = f"""{_SUPERUSER}
+sql "alter database \"$1$2\" rename to \"$1\""
+"""
+#: Behind the names of databases that are being restored.
+COMING: Final = "_coming"
 #: Run in the primary: prints a line `writer,value` for every row of the load client's table.
 READBACK: Final = ("sh", "-c", _NUMBERS, "sh", DATABASE)
 
@@ -111,6 +119,11 @@ def put_back(name: str) -> tuple[str, ...]:
     """Run in the primary while no hub uses it: the database `name` is as it was copied, what was written since is
     lost."""
     return ("bash", "-c", _PUT_BACK, "bash", name)
+
+
+def take_name(name: str) -> tuple[str, ...]:
+    """Run in the primary: the database that was restored beside `name` becomes that."""
+    return ("bash", "-c", _TAKE_NAME, "bash", name, COMING)
 
 
 def parameters(database: PostgresServer) -> Mapping[str, int]:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from harness.components import (
+    backup,
     client,
     databases,
     ganesha,
@@ -109,7 +110,7 @@ def plan(topology: Topology, context: NodeContext, *, clock_roles: Collection[Ro
 
     Those of `clock_roles` get a wall clock that a fault can set, where their image has what it takes.
     """
-    parts = (*_components(topology).values(), client)
+    parts: tuple[Component, ...] = (*_components(topology).values(), backup, client)
     specs = tuple(spec for part in parts for spec in part.containers(topology, context))
     reached = _as_links_see_them(topology, specs)
     links = (toxiproxy.container(link, context, reached, PORTS[_product(topology, link.to)]) for link in topology.links)

@@ -18,6 +18,7 @@ __all__ = [
     "ChangeEnd",
     "ChangeStep",
     "Component",
+    "Disaster",
     "Scale",
     "Strategy",
     "Upgrade",
@@ -63,10 +64,12 @@ class ChangeStep(StrEnum):
     START = "start"  # a node that was not there comes
     GATE = "gate"  # is it healthy, and does it work for somebody who logs in, starts a session and runs a cell?
     OPEN = "open"  # the balancers send people there
-    RESTORE = "restore"  # the hub's database is as it was backed up
+    RESTORE = "restore"  # the hub's database is as it was backed up; after a disaster all that the plan has kept
     RETIRE = "retire"  # a node is shut down and goes
     SWITCH_OVER = "switch_over"  # the primary database hands over to a replica
     RELOAD = "reload"  # a balancer reads its configuration anew
+    DESTROY = "destroy"  # machines are gone at once, with their disks
+    PROMOTE = "promote"  # a standby takes the place of a machine that is gone
 
 
 class ChangeEnd(StrEnum):
@@ -76,6 +79,7 @@ class ChangeEnd(StrEnum):
     WENT_BACK = "went_back"  # done, and then taken back because that was asked for
     TAKEN_BACK = "taken_back"  # a gate did not open, or too few people could work: everything is as it was
     STUCK = "stuck"  # it was to be taken back, and a gate did not open on the way
+    RESTORED = "restored"  # after a disaster the platform works again on other machines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,3 +143,22 @@ class Scale:
     """As in `upgrade`."""
     gate_s: Period = 60.0
     """As in `upgrade`; a node that does not get through goes again, unopened."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Disaster:
+    """Every machine that serves people or keeps what they wrote is gone at once, with its disks; then what the plan has
+    kept elsewhere is restored on other machines.
+
+    It has the life of a fault: its undoing is the restore, which is proved by a gate.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, object]] = _STRICT
+
+    at_s: Seconds = 30.0
+    """Seconds after the steady state was reached."""
+    begin_after_s: Seconds = 5.0
+    """How long after the disaster somebody begins to restore. It stands for noticing, deciding and getting at a
+    machine, which no run can measure, and is a part of every recovery time: add what it takes in your house."""
+    gate_s: Period = 120.0
+    """Within this time after what was kept is there, a machine must be healthy and work for somebody who comes."""

@@ -67,4 +67,6 @@ class ComposeProject:
     virtual_addresses: tuple[str, ...] = ()
     """Addresses that move between the members of a pair."""
     standby: str = ""
-    """The cold standby's service, where there is one."""
+    """The standby's service, where there is one."""
+    first_restored: tuple[str, ...] = ()
+    """The services that snapshots of the whole platform are restored into; empty where there are none."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
 from harness.core.attendance import DayPoint, Stay
-from harness.core.change import Scale, Upgrade
+from harness.core.change import Disaster, Scale, Upgrade
 from harness.core.constraints import Bounds, Count, Period, Positive, Seconds
 from harness.core.topology import Link
 from harness.core.words import Role
@@ -195,6 +195,8 @@ class Experiment:
     """A planned change instead of faults."""
     scale: tuple[Scale, ...] = ()
     """Planned changes of the number of nodes, instead of faults, in the order of time."""
+    disaster: Disaster | None = None
+    """The loss of the whole platform with its disks, and the restore, instead of faults."""
     links: tuple[Link, ...] = ()
     """Links that the experiment needs: a topology that has not got them gets them for this experiment, which then runs
     on a platform of its own."""
@@ -202,9 +204,10 @@ class Experiment:
     """The file's name without its ending; not a key of the file."""
 
     @property
-    def changes(self) -> tuple[Upgrade | Scale, ...]:
-        """The planned changes, in the order of time."""
-        return (*((self.upgrade,) if self.upgrade else ()), *self.scale)
+    def changes(self) -> tuple[Upgrade | Scale | Disaster, ...]:
+        """The planned changes, in the order of time; a disaster is carried out step by step as they are."""
+        alone = (change for change in (self.upgrade, self.disaster) if change is not None)
+        return (*alone, *self.scale)
 
     @property
     def changes_nodes(self) -> bool:

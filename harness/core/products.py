@@ -13,6 +13,7 @@ from harness.core.constraints import Bounds, Count, Period, Positive, Seconds
 __all__ = [
     "STRICT",
     "Autoscale",
+    "Backup",
     "Check",
     "Database",
     "LoadBalancer",
@@ -146,9 +147,13 @@ class Workbench:
     """How often a snapshot of what is on the node's own disk, the hub's database file and all homes, is written to the
     backup disk; 0: never. It bounds what a disaster loses: all that came since the last one. Nightly in the world
     outside, much oftener here, so that a run sees one."""
-    standby: Literal["none", "cold"] = "none"
+    standby: Literal["none", "cold", "warm"] = "none"
     """cold: a second machine with the software installed and nothing running, on which the latest snapshot can be
-    restored. It decides how long a disaster lasts: without it there is no machine to restore on."""
+    restored. warm: to which the hub's database file and all homes are copied every `copy_every_s`, so that nothing must
+    be restored. It decides how long a disaster lasts: without it there is no machine to go on with."""
+    copy_every_s: Period = 2.0
+    """Only for `standby: warm`: how often what has changed is copied. It bounds what a disaster loses. What somebody
+    deleted, or a broken program wrote, is copied too: a warm standby replaces no snapshots."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,3 +260,16 @@ class Storage:
     size_mb: Count = 1024
     """Size of the homes' disk in MiB: a file system of its own, which takes only the space that is used. 0: no disk of
     its own, and disk faults are refused."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backup:
+    """A machine that writes snapshots of every hub's database (pg_dump) and of all homes to a disk elsewhere, and on
+    which the newest can be restored after a disaster. For a platform with database and storage; a node that keeps all
+    on its own disk has `snapshot_every_s`."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = STRICT
+
+    every_s: Positive = 30
+    """How often. It bounds what a disaster loses: all that came since the last one. Nightly in the world outside, much
+    oftener here, so that a run sees one."""

@@ -28,6 +28,8 @@ class Mount:
     path: str
     size_mb: int = 0
     """MiB of a file system of its own, which disk faults need; 0 for a plain volume, a folder of the engine's disk."""
+    elsewhere: bool = field(default=False, compare=False)
+    """It stands for a disk in another building: no disaster of the machines that have it reaches it."""
 
 
 @dataclass(frozen=True, kw_only=True)

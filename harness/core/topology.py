@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated, ClassVar, Literal
 
 from harness.core.constraints import ByProduct, Count, Seconds
-from harness.core.products import STRICT, Database, LoadBalancer, Patroni, Storage, Workbench
+from harness.core.products import STRICT, Backup, Database, LoadBalancer, Patroni, Storage, Workbench
 from harness.core.words import Capability, Recovery, Role, SessionOutcome
 
 __all__ = ["Link", "Promise", "Topology"]
@@ -57,7 +57,11 @@ class Promise:
     outage_at_most_s: Seconds
     """Upper bound of the outage of every capability, and of every person's disturbance, that a repair does not end."""
     writes_lost_at_most: Count = 0
-    """Acknowledged writes that may be missing afterwards."""
+    """Acknowledged writes that may be missing afterwards. With `rpo_s` their age counts instead of their number."""
+    rto_s: Seconds | None = None
+    """Recovery time objective, of a disaster only: everybody works again within this time of its beginning."""
+    rpo_s: Seconds | None = None
+    """Recovery point objective, of a disaster only: no acknowledged write that was older when it struck is missing."""
     why: str
     """The mechanism that the promise rests on."""
 
@@ -80,6 +84,9 @@ class Topology:
     """Without it each node's hub has a file of its own (SQLite) on the node's own disk."""
     storage: Storage | None = None
     """Without it homes are on each node's own disk."""
+    backup: Backup | None = None
+    """Snapshots of database and storage on a disk elsewhere. Without it a disaster is the end of a platform that has
+    both."""
     links: tuple[Link, ...] = ()
     """Between which roles a Toxiproxy stands."""
     promises: Mapping[str, Promise] = field(default_factory=dict)

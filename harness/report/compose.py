@@ -42,6 +42,8 @@ def render_readme(
             published=published,
             interval_s=interval_s,
             nodes_mount=topology.storage is not None,
+            restores=topology.workbench.standby == "cold",
+            first_restored=project.first_restored,
             own_paths=sorted({disk.path for disk in project.disks if disk.own_disk}),
         )
     )

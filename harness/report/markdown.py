@@ -93,8 +93,8 @@ def _promise(name: str, promise: Promise) -> tuple[str, ...]:
         words.recovered(Recovery(promise.recovers)),
         promise.session_outcome.value,
         "yes" if promise.log_in_kept else "no",
-        f"{promise.outage_at_most_s:g} s",
-        str(promise.writes_lost_at_most),
+        f"{promise.outage_at_most_s:g} s" + ("" if promise.rto_s is None else f", RTO {promise.rto_s:g} s"),
+        str(promise.writes_lost_at_most) if promise.rpo_s is None else f"those of {promise.rpo_s:g} s (RPO)",
         promise.why,
     )
 

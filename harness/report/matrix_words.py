@@ -67,7 +67,9 @@ def promised(promise: Promise | None) -> str:
     if promise is None:
         return "nothing"
     how = words.recovered(Recovery(promise.recovers))
-    return f"{how}, {promise.outage_at_most_s:g} s, {promise.session_outcome.value}"
+    objectives = (("RTO", promise.rto_s), ("RPO", promise.rpo_s))
+    more = "".join(f", {name} {limit_s:g} s" for name, limit_s in objectives if limit_s is not None)
+    return f"{how}, {promise.outage_at_most_s:g} s, {promise.session_outcome.value}{more}"
 
 
 def measured(cell: Cell) -> str:
@@ -78,7 +80,15 @@ def measured(cell: Cell) -> str:
     if any(not brief.works_without_fault for brief in cell.briefs):
         return _WITHOUT_FAULT
     worst = max((brief.recovers for brief in cell.briefs), key=list(Recovery).index)
-    return f"{words.recovered(worst)}, {_lengths(cell.briefs)}, {_people(cell.briefs)}"
+    return f"{words.recovered(worst)}, {_lengths(cell.briefs)}, {_people(cell.briefs)}{_after_disaster(cell.briefs)}"
+
+
+def _after_disaster(briefs: Sequence[Brief]) -> str:
+    """The longest recovery time and the oldest recovery point; nothing where there was no disaster."""
+    points_s = [brief.recovery_point_s for brief in briefs if brief.recovery_point_s is not None]
+    times_s = [brief.recovery_time_s for brief in briefs if brief.recovery_time_s is not None]
+    time = f", everybody at work after {max(times_s):.1f} s" if times_s else ""
+    return time + (f", {max(points_s):.1f} s of writes lost" if points_s else "")
 
 
 def few_words(cell: Cell) -> str:

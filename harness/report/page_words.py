@@ -247,6 +247,10 @@ def real_and_simulated(
                 f"one in {load.save_every} saved to the home",
             )
         )
+        if experiment.disaster is not None:
+            begin_s = experiment.disaster.begin_after_s
+            restore = f"by the platform's own programs, begun after {begin_s:g} s: noticing and deciding take longer"
+            rows.append(("restore", restore))
     cores = f", {machine['cores']} processors" if "cores" in machine else ""
     if isinstance(topology, AttachedSystem):
         rows.append(("machines", f"the system's own; the load came from one computer{cores}"))

@@ -49,6 +49,7 @@ FAULT_PHRASES: Final[Mapping[str, str]] = MappingProxyType(
         "upgrade": "another release came to {}",
         "reload": "another configuration came to {}",
         "scale": "the number of nodes changed ({})",
+        "disaster": "{} went down for good with all disks",
     }
 )
 _CALLED: Final[Mapping[str, str]] = MappingProxyType(

@@ -12,11 +12,14 @@ from harness.report import words
 __all__ = [
     "CHANGE_HEADERS",
     "EFFECTS_HEADERS",
+    "RECOVERY_HEADERS",
     "TOTALS_HEADERS",
     "WINDOWS_HEADERS",
     "change_rows",
     "effect_rows",
     "first_examples",
+    "recovery_line",
+    "recovery_rows",
     "total_rows",
     "window_rows",
     "windows_line",
@@ -25,6 +28,7 @@ __all__ = [
 TOTALS_HEADERS = ("capability", "outages", "together", "longest", "mean over places")
 EFFECTS_HEADERS = ("fault", "capability", "effect after", "back after", "after the undoing", "recovered")
 CHANGE_HEADERS = ("at", "step", "took", "disturbed", "restarted", "lost", "longest", "away", "what was seen")
+RECOVERY_HEADERS = ("acknowledged", "before", "newest there", "age", "first missing", "age", "lost")
 WINDOWS_HEADERS = ("in any", "user-uptime at least", "worst from")
 
 
@@ -74,6 +78,34 @@ def change_rows(measures: Measures) -> list[tuple[str, ...]]:
             )
         )
     return rows
+
+
+def recovery_line(measures: Measures) -> str:
+    """Recovery time and recovery point after a disaster; empty where there was none."""
+    found = measures.recovery
+    if found is None:
+        return ""
+    everybody = f"{found.people_working} of {found.people} at work"
+    if found.all_working_s is not None:
+        everybody = f"everybody at work after {words.seconds(found.all_working_s)}"
+    first = "nobody" if found.first_log_in_s is None else f"after {words.seconds(found.first_log_in_s)}"
+    return f"recovery time: first log-in {first}, {everybody}; recovery point: {words.seconds(found.recovery_point_s)}"
+
+
+def recovery_rows(measures: Measures) -> list[tuple[str, ...]]:
+    """Of each store what is there and what is missing after a disaster; ages when it began."""
+    return [
+        (
+            one.store.where,
+            str(one.acknowledged),
+            one.newest_kept or "none",
+            words.seconds(one.newest_kept_age_s) if one.newest_kept else "",
+            one.first_lost or "none",
+            words.seconds(one.first_lost_age_s) if one.first_lost else "",
+            str(one.lost),
+        )
+        for one in (measures.recovery.stores if measures.recovery else ())
+    ]
 
 
 def window_rows(measures: Measures) -> list[tuple[str, ...]]:

@@ -39,7 +39,7 @@ def render(measures: Measures, console: Console, report_path: Path | str | None 
         console.print(_outages(measures))
     if any(len(one.outages) > 1 or one.places > 1 for one in measures.capabilities if one.outages):
         console.print(_rows("\noutages together", tables.TOTALS_HEADERS, tables.total_rows(measures)))
-    _change(measures, console)
+    _changes(measures, console)
     if rows := tables.effect_rows(measures):
         console.print(_rows("\nwhat each fault did, from its injection", tables.EFFECTS_HEADERS, rows))
     _noticed(measures, console)
@@ -144,6 +144,16 @@ def _faults(measures: Measures, console: Console) -> None:
         console.print(Text(f"aborted: {measures.facts.aborted_why}; from there to recovered: {recovered}"))
 
 
+def _changes(measures: Measures, console: Console) -> None:
+    if rows := tables.change_rows(measures):
+        console.print(_rows("\nthe change, step by step", tables.CHANGE_HEADERS, rows))
+    for line in scaling_lines(measures):
+        console.print(Text(line))
+    if line := tables.recovery_line(measures):
+        console.print(_rows("\nafter the disaster", tables.RECOVERY_HEADERS, tables.recovery_rows(measures)))
+        console.print(Text(line))
+
+
 def _noticed(measures: Measures, console: Console) -> None:
     for line in server_events.noticed_lines(measures):
         console.print(Text(line))
@@ -202,13 +212,6 @@ def _balancer_checks(measures: Measures) -> Table:
         *cells, verdict = row
         table.add_row(*(escape(cell) for cell in cells), Text(verdict, style="red" if checks.is_bad(verdict) else ""))
     return table
-
-
-def _change(measures: Measures, console: Console) -> None:
-    if rows := tables.change_rows(measures):
-        console.print(_rows("\nthe change, step by step", tables.CHANGE_HEADERS, rows))
-    for line in scaling_lines(measures):
-        console.print(Text(line))
 
 
 def _people(measures: Measures, console: Console) -> None:

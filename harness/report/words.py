@@ -269,7 +269,7 @@ def flatten(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
 def outcome_word(measures: Measures) -> str:
     """The verdict; of a planned change what it means for whoever wants to make it."""
     outcome = measures.verdict.outcome
-    if not measures.facts.changes:
+    if not any(change.kind != "disaster" for change in measures.facts.changes):
         return outcome.value
     go = {Outcome.PASS: "GO", Outcome.FAIL: "NO-GO", Outcome.INCONCLUSIVE: "CAN'T TELL"}
     return f"{go[outcome]} ({outcome.value})" if outcome in go else outcome.value

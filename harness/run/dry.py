@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from harness.components.registry import members, other_side
+from harness.core.change import Disaster
 from harness.core.clock import to_ns
 from harness.core.experiment import Experiment, Fault, Growth
 from harness.core.names import link_name
@@ -13,6 +14,7 @@ from harness.core.topology import Topology
 from harness.faults.base import Aim, State
 from harness.faults.registry import FAULTS
 from harness.faults.rehearsal import RehearsalHost
+from harness.run.changes.steps import disaster_steps
 from harness.run.paper import paper_plan
 from harness.run.plan import needed_images, platform_for, time_line
 from harness.run.scaling_lines import attendance_lines, scale_lines
@@ -114,6 +116,16 @@ def _changes(topology: Topology, experiment: Experiment) -> Iterator[str]:
         yield f"  {experiment.upgrade.at_s:8.1f} s  an upgrade, on a platform that nobody has used"
         yield from (f"{_INDENT}{line.strip()}" for line in upgrade_lines(topology, experiment))
     yield from (f"  {line}" for line in scale_lines(topology, experiment, _INDENT[2:]))
+    if experiment.disaster is not None:
+        yield from _disaster(topology, experiment.disaster)
+
+
+def _disaster(topology: Topology, disaster: Disaster) -> Iterator[str]:
+    lost, back = disaster_steps(topology)
+    for at_s, steps in ((disaster.at_s, lost), (disaster.at_s + disaster.begin_after_s, back)):
+        for number, step in enumerate(steps):
+            when = f"{at_s:8.1f} s" if number == 0 else f"{'then':>10}"
+            yield f"  {when}  {step.what.value} {', '.join(step.nodes)}"
 
 
 def _growth(growth: Growth) -> Iterator[str]:

@@ -20,11 +20,12 @@ from harness.run.artifacts import RunFolder
 from harness.run.changes.autoscaling import Autoscaling
 from harness.run.changes.changing import Changing
 from harness.run.changes.nodes import Nodes
+from harness.run.changes.recovering import Recovering
 from harness.run.growth import Growing
 from harness.run.interrupts import Interrupts
 from harness.run.plan import Act, lasts_s, time_line
 from harness.run.recorded import enter_phase, record_error, take_step
-from harness.run.recorder import collect_containers, collect_rows, read_back
+from harness.run.recorder import collect_containers, collect_rows, nothing_to_read, read_back
 from harness.run.servers_watch import begin_servers_watch, end_servers_watch
 from harness.run.stage import CLIENT, Stage
 from harness.run.steady import not_steady
@@ -97,6 +98,14 @@ class Orchestrator:
         self._changing = Changing(
             experiment,
             self._nodes,
+            Recovering(
+                stage,
+                self._nodes,
+                clock,
+                interrupts=interrupts,
+                watch_until=self._watch_load_until,
+                keep_log=self._keep_log,
+            ),
             history=self._history,
             clock=clock,
             watcher=watcher,
@@ -367,12 +376,14 @@ class Orchestrator:
 
     def _describe_faults(self) -> str:
         faults = (f"{f.fault} on {f.target} at {f.at_s:g} s for {f.hold_s:g} s" for f in self._experiment.faults)
-        return ", ".join(faults) or "none"
+        changes = (f"{type(change).__name__.lower()} at {change.at_s:g} s" for change in self._experiment.changes)
+        return ", ".join([*faults, *changes]) or "none"
 
     def _keep_log(self, kept_as: str, container: str) -> None:
         """Of a container that goes in mid-run: at the end it has gone."""
         deployment = self._stage.open()
-        self._folder.write_container(kept_as, deployment.log(container), deployment.inspect(container))
+        log = deployment.log(container, stamped=True)
+        self._folder.write_container(kept_as, log, deployment.inspect(container))
 
     # -- the end ---------------------------------------------------------------------------------------------------
 
@@ -413,9 +424,13 @@ class Orchestrator:
         facts["probe_scheduler"] = stopped["probe_scheduler"]
         end_servers_watch(deployment, self._folder, self._history)
         collect_rows(deployment, CLIENT, stopped, self._folder, self._history)
+        if nowhere := sorted(self._stage.gone - self._stage.stand_ins.keys()):
+            self._watcher.note(f"what was saved can't be looked up: nobody took the place of {', '.join(nowhere)}")
+            nothing_to_read(self._folder, self._history)
+            return
         self._watcher.phase(Phase.DRAIN, "looking up what was saved", None)
         where = (deployment, self._topology, self._folder, self._history)
-        read_back(*where, clock=self._clock, prefix=self._stage.prefix)
+        read_back(*where, clock=self._clock, prefix=self._stage.prefix, stand_ins=self._stage.stand_ins)
 
     def _collect_containers(self, deployment: Deployment) -> None:
         specs = [*self._stage.specs, *map(self._stage.node, self._nodes.joined)]

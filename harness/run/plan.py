@@ -68,10 +68,10 @@ def time_line(experiment: Experiment) -> list[Act]:
 
 
 def lasts_s(experiment: Experiment) -> float:
-    """Seconds after the steady state until the last act, until the last step of a growth that is carried, and until the
-    end of a day's curve."""
+    """Seconds after the steady state until the last act, until the last planned change begins, until the last step of a
+    growth that is carried, and until the end of a day's curve."""
     growth = experiment.growth
-    ends = [act.at_s for act in time_line(experiment)] + [experiment.load.day_s]
+    ends = [act.at_s for act in (*time_line(experiment), *experiment.changes)] + [experiment.load.day_s]
     return max([0.0, *ends, *([growth.longest_s(experiment.load.users)] if growth else [])])
 
 

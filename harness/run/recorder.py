@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from harness.components.registry import database_readback, hub_readbacks, readback
@@ -19,7 +20,7 @@ from harness.run.artifacts import RunFolder
 from harness.run.targets import said_to_be
 from harness.runtime.base import Deployment
 
-__all__ = ["collect_containers", "collect_rows", "read_back"]
+__all__ = ["collect_containers", "collect_rows", "nothing_to_read", "read_back"]
 
 log = logging.getLogger(__name__)
 _ROW_FILES = ("operations", "probes", "database_writes", "hub_writes", "balancer")
@@ -48,21 +49,35 @@ def collect_rows(
 
 
 def read_back(
-    deployment: Deployment, topology: Topology, folder: RunFolder, history: HistoryWriter, *, clock: Clock, prefix: str
+    deployment: Deployment,
+    topology: Topology,
+    folder: RunFolder,
+    history: HistoryWriter,
+    *,
+    clock: Clock,
+    prefix: str,
+    stand_ins: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Look up every value written by the crowd whose names begin with `prefix`, in homes, in the database and in each
     hub's own database, by readers that did not write it.
 
-    Raises `RecordError` if one of them can't be read.
+    What a container of `stand_ins` holds is found at the place that it took, where people look. Raises `RecordError` if
+    one of them can't be read.
     """
-    homes = [value for value in _read_homes(deployment, topology) if value.user.startswith(f"{prefix}user")]
+    homes = [value for value in _read_homes(deployment, topology, stand_ins) if value.user.startswith(f"{prefix}user")]
     numbers = [value for value in _read_database(deployment, topology, clock) if value.user == writer_name(prefix)]
-    tokens = [v for v in _read_hubs(deployment, topology, clock) if v.user.rpartition("-")[0] == writer_name(prefix)]
+    tokens = _read_hubs(deployment, topology, clock, stand_ins)
+    tokens = [value for value in tokens if value.user.rpartition("-")[0] == writer_name(prefix)]
     values = [*homes, *numbers, *tokens]
     history.append(EventKind.ROWS, {"name": "saved", "rows": len(values), "sha256": folder.write_saved(values)})
     found = {Store.HOME: homes, Store.DATABASE: numbers, Store.HUB: tokens}
     stores = {store.value: len(there) for store, there in found.items()}
     history.append(EventKind.READBACK, {"users": len({v.user for v in homes}), "rows": len(values), "stores": stores})
+
+
+def nothing_to_read(folder: RunFolder, history: HistoryWriter) -> None:
+    """Whoever kept what was written is gone: there are no values, and nobody says that they were looked up."""
+    history.append(EventKind.ROWS, {"name": "saved", "rows": 0, "sha256": folder.write_saved([])})
 
 
 def collect_containers(deployment: Deployment, specs: Sequence[ContainerSpec], folder: RunFolder) -> None:
@@ -75,11 +90,11 @@ def collect_containers(deployment: Deployment, specs: Sequence[ContainerSpec], f
             log.warning("no log of %s: %s", name, error)
 
 
-def _read_homes(deployment: Deployment, topology: Topology) -> list[SavedValue]:
+def _read_homes(deployment: Deployment, topology: Topology, stand_ins: Mapping[str, str]) -> list[SavedValue]:
     containers, argv = readback(topology)
     found: list[SavedValue] = []
     for container in containers:
-        answer = deployment.execute(container, argv, timeout_s=60.0)
+        answer = deployment.execute(stand_ins.get(container, container), argv, timeout_s=60.0)
         if answer.exit_code != 0:
             raise RecordError(f"{container}: the saved values could not be read: {answer.output[-500:]}")
         found += _parse(answer.output, Store.HOME, container)
@@ -94,11 +109,13 @@ def _read_database(deployment: Deployment, topology: Topology, clock: Clock) -> 
     return _parse(output, Store.DATABASE, place)
 
 
-def _read_hubs(deployment: Deployment, topology: Topology, clock: Clock) -> list[SavedValue]:
+def _read_hubs(
+    deployment: Deployment, topology: Topology, clock: Clock, stand_ins: Mapping[str, str]
+) -> list[SavedValue]:
     """The place of a value is the node whose hub wrote it, where each has a database of its own."""
     found: list[SavedValue] = []
     for node, argv in hub_readbacks(topology).items():
-        container = node if database_readback(topology) is None else ""
+        container = stand_ins.get(node, node) if database_readback(topology) is None else ""
         what = f"the hub's database{node and f' of {node}'}"
         place, output = _ask(deployment, topology, argv, clock, what=what, container=container)
         found += _parse(output, Store.HUB, node or place)

@@ -48,6 +48,10 @@ class Stage:
         self.specs: Sequence[ContainerSpec] = ()
         self.unfit_because = ""
         """Why the next experiment can't start on it; empty while it can."""
+        self.gone: frozenset[str] = frozenset()
+        """Whose machines were lost in a disaster."""
+        self.stand_ins: dict[str, str] = {}
+        """Of those the ones whose places were taken, and by which container."""
         self._runtime = runtime
         self._deployment: Deployment | None = None
         self._password = ""

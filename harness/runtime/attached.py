@@ -114,6 +114,15 @@ class AttachedDeployment:
         """Never."""
         self._never(f"{name} can't be removed")
 
+    def destroy(self, names: Sequence[str], last_look: Callable[[str], None]) -> Sequence[str]:
+        """Never."""
+        del last_look
+        self._never(f"{', '.join(names)} can't be destroyed")
+
+    def take_place(self, name: str, of: str) -> None:
+        """Never."""
+        self._never(f"{name} can't take the place of {of}")
+
     def execute(self, name: str, argv: Sequence[str], *, timeout_s: float = 30.0) -> ExecResult:
         """Never."""
         del argv, timeout_s

@@ -59,6 +59,17 @@ class Deployment(Protocol):
         """Shut a container down in an orderly way and remove it."""
         ...
 
+    def destroy(self, names: Sequence[str], last_look: Callable[[str], None]) -> Sequence[str]:
+        """Containers are killed at once, and are gone with every volume that is not elsewhere and that nobody else has.
+
+        `last_look` gets each name when all are dead. Returns the volumes' names.
+        """
+        ...
+
+    def take_place(self, name: str, of: str) -> None:
+        """A container that runs gets the address, and also the name on the network, of one that was destroyed."""
+        ...
+
     def peer(self, name: str) -> Peer:
         """The conversation with a container whose spec has `conversation`."""
         ...

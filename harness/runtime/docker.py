@@ -102,6 +102,7 @@ class DockerDeployment:
         self._labels = {LABEL_RUN: run_id, LABEL_TOPOLOGY: topology}
         self._peers: dict[str, AttachedPeer] = {}
         self._specs: dict[str, ContainerSpec] = {}
+        self._addresses: dict[str, str] = {}
         self._volumes: set[str] = set()
         self._volume_lock = threading.Lock()
         self._removed = False
@@ -153,6 +154,32 @@ class DockerDeployment:
             container.remove(force=True, v=True)
         except APIError as error:
             raise DeploymentError(f"{name} could not be shut down and removed: {error.explanation}") from error
+
+    def destroy(self, names: Sequence[str], last_look: Callable[[str], None]) -> Sequence[str]:
+        containers = [self._container(name) for name in names]
+        with ThreadPoolExecutor(max_workers=len(containers)) as pool:
+            list(pool.map(_kill, containers))
+            for name in names:
+                last_look(name)
+            list(pool.map(_remove_at_once, containers))
+        with self._volume_lock:
+            kept = {mount.volume for spec in self._specs.values() if spec.name not in names for mount in spec.mounts}
+            mounts = [mount for name in names for mount in self._specs[name].mounts]
+            lost = {mount.volume for mount in mounts if not mount.elsewhere} - kept
+            for volume in sorted(lost):
+                self._remove_volume(f"{resource_name(self.run_id)}-{volume}")
+        for name in names:
+            del self._specs[name]
+        return sorted(lost)
+
+    def take_place(self, name: str, of: str) -> None:
+        container, network = self._container(name), self._network.name
+        try:
+            found = self._client.networks.get(network)
+            found.disconnect(container)
+            found.connect(container, aliases=[name, of], ipv4_address=self._addresses[of])
+        except APIError as error:
+            raise DeploymentError(f"{name} could not get the address of {of}: {error.explanation}") from error
 
     def peer(self, name: str) -> AttachedPeer:
         return self._peers[name]
@@ -258,6 +285,14 @@ class DockerDeployment:
                 self._volumes.add(full)
         return full
 
+    def _remove_volume(self, full: str) -> None:
+        try:
+            self._client.volumes.get(full).remove()
+        except APIError as error:
+            raise DeploymentError(f"volume {full} could not be removed: {error.explanation}") from error
+        self._agent.call("drop_volume", volume=full, timeout_s=_MAKE_VOLUME_TIMEOUT_S)
+        self._volumes.discard(full)
+
     def _own_file_system(self, volume: str, size_mb: int) -> dict[str, str]:
         made = self._agent.call("make_volume", volume=volume, size_mb=size_mb, timeout_s=_MAKE_VOLUME_TIMEOUT_S)
         if not made["device"]:
@@ -285,6 +320,7 @@ class DockerDeployment:
 
     def _describe(self, spec: ContainerSpec) -> DockerContainer:
         address = f"{self.subnet_prefix}.{spec.host_number}"
+        self._addresses[spec.name] = address
         endpoint = EndpointConfig(_API_VERSION, aliases=[spec.name], ipv4_address=address)
         container = DockerContainer(self._images[spec.image])
         container.with_name(self.container_name(spec.name))
@@ -324,6 +360,21 @@ class DockerDeployment:
                 if time.monotonic() > deadline:
                     raise RunError("the agent did not remove itself", hint="`harness doctor` removes what is left")
                 time.sleep(0.05)
+
+
+def _kill(container: Any) -> None:
+    try:
+        if container.status == "running":
+            container.kill()
+    except APIError as error:
+        raise DeploymentError(f"{container.name} could not be killed: {error.explanation}") from error
+
+
+def _remove_at_once(container: Any) -> None:
+    try:
+        container.remove(force=True, v=True)
+    except APIError as error:
+        raise DeploymentError(f"{container.name} could not be removed: {error.explanation}") from error
 
 
 def _fingerprints(spec: ContainerSpec) -> dict[str, str]:

@@ -96,6 +96,8 @@ class FakeDeployment:
             FakeServersWatch(self.platform, lambda: self._client, self._folder),
         )
         self._specs: dict[str, ContainerSpec] = {}
+        self.places: dict[str, str] = {}
+        """Who took whose place."""
         self.removed = False
         self.orders: list[tuple[str, str]] = []
         """What balancers and databases were told to do: the container, and the command."""
@@ -123,12 +125,24 @@ class FakeDeployment:
         self.platform.host.paper.break_("down", name)
         del self._specs[name]
 
+    def destroy(self, names: Sequence[str], last_look: Callable[[str], None]) -> Sequence[str]:
+        lost = [mount.volume for name in names for mount in self._specs[name].mounts if not mount.elsewhere]
+        for name in names:
+            self.retire(name)
+            last_look(name)
+        return lost
+
+    def take_place(self, name: str, of: str) -> None:
+        self.places[name] = of
+        self.platform.boot(of)
+
     def peer(self, name: str) -> FakeClient:
         if name != "client":
             raise PeerError(f"{name} does not talk")
         return self._client
 
     def execute(self, name: str, argv: Sequence[str], *, timeout_s: float = 30.0) -> ExecResult:  # noqa: ARG002 - the protocol's
+        name = self.places.get(name, name)
         if not self.platform.runs(name):
             raise DeploymentError(f"{name}: {' '.join(argv)} could not be run: the container is not running")
         if (said := self._of_changes(name, argv)) is not None:
@@ -157,9 +171,10 @@ class FakeDeployment:
             return ExecResult(0, "")
         if "/32" in text:  # who of a pair holds the address
             return ExecResult(0 if self.platform.holder(name) == name else 1, "")
-        if name.startswith("load-balancer") or "_before" in text:
+        if name.startswith("load-balancer") or name.endswith("standby") or "_before" in text:
             self.orders.append((name, text))
-            return ExecResult(0, "")
+            refusal = self._behaviour.standby_refuses if argv[0] == "restore-snapshot" else ""
+            return ExecResult(1 if refusal else 0, refusal)
         return None
 
     def _homes_of(self, name: str) -> list[tuple[str, int]]:

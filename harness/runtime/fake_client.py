@@ -198,7 +198,7 @@ class FakeClient:
                 found = expected
             if saving:
                 saves += 1
-                if works:
+                if works and not self._lost(due_ns):
                     self.saved.append((node, user, saves))
             elif works:
                 counter = found
@@ -221,6 +221,11 @@ class FakeClient:
             )
             due_ns += beat_ns
         return rows
+
+    def _lost(self, t_ns: int) -> bool:
+        """Whether what was saved then came after the snapshot with which the platform went on."""
+        broken_ns = self._platform.first_broken_ns
+        return broken_ns is not None and broken_ns - to_ns(self._behaviour.snapshot_age_s) <= t_ns < broken_ns
 
     def _probe_samples(self, end_ns: int) -> list[ProbeSample]:
         step_ns, samples = to_ns(1 / self._behaviour.probe_rate_hz), []

@@ -54,6 +54,10 @@ class Behaviour:
     """So many of the writes that the database acknowledged first after something broke are missing afterwards."""
     lose_hub_writes: int = 0
     """The same of those that a hub acknowledged."""
+    standby_refuses: str = ""
+    """What the standby says to a restore that it refuses; empty: it restores."""
+    snapshot_age_s: float = 0.0
+    """What was saved in this time before the platform was lost is missing afterwards."""
     lose_row: bool = False
     """A row of the operations is missing from the file."""
     checks: Literal["follow", "blind"] = "follow"
@@ -161,7 +165,7 @@ class FakePlatform:
 
     def nodes(self) -> list[str]:
         """The Workbench nodes."""
-        return [name for name in self._names if name.startswith("workbench")]
+        return [name for name in self._names if name.startswith("workbench") and name[-1].isdigit()]
 
     def balancers(self) -> list[str]:
         """The load balancers; none in a topology without one."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
-from harness.core.change import CURRENT, STRATEGIES, Scale, Upgrade
+from harness.core.change import CURRENT, STRATEGIES, Disaster, Scale, Upgrade
 from harness.core.experiment import Experiment
 from harness.core.topology import Topology
 from harness.core.words import Role
@@ -33,8 +33,9 @@ def check_changes(document: Document) -> None:
             ("upgrade", "to"), f"upgrade.to is {found(last)} like upgrade.from, expected another one: nothing changes"
         )
     _check_component(document)
-    for key, there in (("upgrade", upgrade is not None), ("scale", bool(scales))):
-        others = [other for other in ("faults", "growth", "upgrade", "scale") if get(document.data, other)]
+    disaster = get(document.data, "disaster") is not None
+    for key, there in (("upgrade", upgrade is not None), ("scale", bool(scales)), ("disaster", disaster)):
+        others = [other for other in ("faults", "growth", "upgrade", "scale", "disaster") if get(document.data, other)]
         if there and (beside := [other for other in others if other not in (key, "growth" if key == "scale" else "")]):
             document.add(
                 (key,),
@@ -111,19 +112,29 @@ def why_no_change(topology: Topology, experiment: Experiment) -> str:
     return ""
 
 
-def _problems(topology: Topology, change: Upgrade | Scale) -> Iterator[str]:
+def _problems(topology: Topology, change: Upgrade | Scale | Disaster) -> Iterator[str]:
+    if isinstance(change, Disaster):
+        yield from _no_plan(topology)
+    elif isinstance(change, Scale):
+        yield from _not_scaled(topology)
+    else:
+        yield from _component_problems(topology, change)
+        if change.strategy == "blue_green":
+            yield from _no_blue_green(topology)
+
+
+def _not_scaled(topology: Topology) -> Iterator[str]:
     workbench = topology.workbench
-    if isinstance(change, Scale):
-        if topology.load_balancer is None:
-            yield f"scale: {topology.name} has no {Role.LOAD_BALANCER}, so nobody would be sent to a node that joins"
-        if workbench.mode not in {"active-active", "active-passive"}:
-            yield f"scale: with workbench.mode {workbench.mode} the number of nodes is fixed"
-        if topology.storage is None:
-            yield f"scale: {topology.name} has no {Role.STORAGE}, so a node that goes takes its people's homes with it"
-        return
-    yield from _component_problems(topology, change)
-    if change.strategy != "blue_green":
-        return
+    if topology.load_balancer is None:
+        yield f"scale: {topology.name} has no {Role.LOAD_BALANCER}, so nobody would be sent to a node that joins"
+    if workbench.mode not in {"active-active", "active-passive"}:
+        yield f"scale: with workbench.mode {workbench.mode} the number of nodes is fixed"
+    if topology.storage is None:
+        yield f"scale: {topology.name} has no {Role.STORAGE}, so a node that goes takes its people's homes with it"
+
+
+def _no_blue_green(topology: Topology) -> Iterator[str]:
+    workbench = topology.workbench
     if topology.load_balancer is None:
         yield f"upgrade.strategy blue_green: {topology.name} has no {Role.LOAD_BALANCER} that could lead people over"
     if workbench.mode == "active-passive":
@@ -152,3 +163,11 @@ def _component_problems(topology: Topology, change: Upgrade) -> Iterator[str]:
             with_knob(topology, change.to)
         except SpecError as error:
             yield error.message
+
+
+def _no_plan(topology: Topology) -> Iterator[str]:
+    if topology.workbench.standby == "none" and topology.backup is None:
+        yield (
+            f"disaster: {topology.name} keeps nothing elsewhere that one could go on with; workbench.standby does "
+            "(one node), or backup (with database and storage)"
+        )

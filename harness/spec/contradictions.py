@@ -37,6 +37,7 @@ def check_contradictions(document: Document, topology: Topology | None) -> None:
     for role, model in ((Role.LOAD_BALANCER, LoadBalancer), (Role.STORAGE, Storage)):
         _check_pair(document, role, model)
     _check_balancer(document)
+    _check_backup(document)
     _check_storage(document)
     _check_patroni(document)
     _check_links(document, topology)
@@ -164,29 +165,48 @@ def _check_snapshots(document: Document) -> None:
     """What snapshots of a node cover, and a standby to restore them on."""
     knobs = _knobs(get(document.data, Role.WORKBENCH), Workbench)
     every_s, mode = knobs.get("snapshot_every_s", 0), knobs.get("mode", "")
-    cold = knobs.get("standby") == "cold"
-    given = [key for key, wanted in (("snapshot_every_s", every_s > 0), ("standby", cold)) if wanted]
+    standby = knobs.get("standby")
+    stands_by = standby in {"cold", "warm"}
+    given = [key for key, wanted in (("snapshot_every_s", every_s > 0), ("standby", stands_by)) if wanted]
+    if standby != "warm" and get(get(document.data, Role.WORKBENCH), "copy_every_s") is not None:
+        document.add(
+            (Role.WORKBENCH, "copy_every_s"),
+            "workbench.copy_every_s is given without standby: warm, expected it with that only: nothing is copied to "
+            "anybody else; leave it out",
+        )
     if not given:
         return
     here, what = _place(document, Role.WORKBENCH, given[0]), f"workbench.{given[0]} is {knobs[given[0]]}"
     if elsewhere := [str(role) for role in (Role.DATABASE, Role.STORAGE) if _has(document, role)]:
         document.add(
             here,
-            f"{what} with {' and '.join(elsewhere)}, expected neither database nor storage: a snapshot holds what is "
-            f"on the node's own disk, and their snapshots are theirs; leave out {' and '.join(given)}, or "
+            f"{what} with {' and '.join(elsewhere)}, expected neither database nor storage: snapshots and copies are "
+            f"of what is on the node's own disk, and theirs are their own; leave out {' and '.join(given)}, or "
             f"{' and '.join(elsewhere)}",
         )
     elif mode in _NODES and mode != "single":
         document.add(
             here,
-            f"{what} with workbench.mode {mode}, expected single: snapshots are of one node, which the standby takes "
-            f"the place of; say mode: single, or leave out {' and '.join(given)}",
+            f"{what} with workbench.mode {mode}, expected single: they are of one node, which the standby takes the "
+            f"place of; say mode: single, or leave out {' and '.join(given)}",
         )
-    elif cold and knobs.get("snapshot_every_s") == 0:
+    elif standby == "cold" and knobs.get("snapshot_every_s") == 0:
         document.add(
             here,
             f"{what} without workbench.snapshot_every_s, expected snapshots: there would be nothing to restore on it; "
             "say snapshot_every_s, or leave out standby",
+        )
+
+
+def _check_backup(document: Document) -> None:
+    """What it covers is a server's."""
+    if get(document.data, "backup") is None:
+        return
+    if missing := [str(role) for role in (Role.DATABASE, Role.STORAGE) if not _has(document, role)]:
+        document.add(
+            ("backup",),
+            f"backup without {' and '.join(missing)}, expected database and storage: it covers what they have; "
+            "workbench.snapshot_every_s covers what is on a node's own disk",
         )
 
 

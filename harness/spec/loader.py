@@ -84,8 +84,18 @@ def check_pair(
         if mistake := topology.why_no_link(link):
             noted.append((("links", index), f"links[{index}] can't be put into {topology_path}: {mistake}"))
     if reason := why_no_change(topology, experiment):
-        here: Loc = ("load", "day") if experiment.load.day else ("upgrade",) if experiment.upgrade else ("scale",)
+        here: Loc = ("load", "day") if experiment.load.day else ("scale",)
+        here = next(((key,) for key in ("upgrade", "disaster") if getattr(experiment, key)), here)
         noted.append((here, f"can't be done to {topology_path}: {reason}"))
+    promise = topology.promises.get(experiment.name)
+    if promise and experiment.disaster is None and (promise.rto_s, promise.rpo_s) != (None, None):
+        noted.append(
+            (
+                ("faults",),
+                f"{topology_path} promises rto_s or rpo_s for {experiment.name}, expected neither: they are of a "
+                "disaster, and it has none",
+            )
+        )
     topology = topology.with_links(experiment.links)
     for index, fault in enumerate(experiment.faults):
         mistakes = {

@@ -63,7 +63,10 @@ def on_standby(platform: DockerDeployment) -> str:
 
 def test_nothing_runs_on_the_standby(platform: DockerDeployment) -> None:
     commands = run(platform, STANDBY, "sh", "-c", "cat /proc/[0-9]*/comm").split()
-    assert set(commands) <= {"tini", "sleep", "timeout", "sh", "cat"}
+    assert set(commands) <= {"tini", "entrypoint", "sleep", "timeout", "sh", "cat"}
+    refused = platform.execute(STANDBY, ["promote"])
+    assert refused.exit_code == 1
+    assert f"promote: {HUB}: expected the hub's database, found no file: restore a snapshot first" in refused.output
     assert on_standby(platform).count("\n") == 1, "two empty folders"
 
 
@@ -97,7 +100,7 @@ def test_what_the_node_had_is_on_the_standby_after_a_restore_and_the_node_can_be
     run(platform, STANDBY, "cp", archive, "/tmp/good")
     run(platform, STANDBY, "sh", "-c", f"printf xx | dd of={archive} conv=notrunc bs=1 seek=600")
     refused = platform.execute(STANDBY, ["restore-snapshot"])
-    assert refused.exit_code == 1
+    assert refused.exit_code == 64
     assert f"{archive} is damaged: expected " in refused.output
     assert f"hint: the next older snapshot is {snapshots(platform)[-2]}: restore-snapshot" in refused.output
     assert on_standby(platform) == before
@@ -115,7 +118,7 @@ def test_what_the_node_had_is_on_the_standby_after_a_restore_and_the_node_can_be
     assert "expected no homes and no hub's database, found /srv/hub/jupyterhub.sqlite, ann" in again.output
 
     # it is more than files: the node runs on them, knows the person, and goes on taking snapshots
-    run(platform, STANDBY, "sh", "-c", "setsid /opt/node/entrypoint > /proc/1/fd/1 2>&1 < /dev/null &")
+    run(platform, STANDBY, "promote")
     eventually(lambda: platform.execute(STANDBY, ACTIVE_PROBE).exit_code == 0, "the node serves on the standby", 40)
     run(platform, STANDBY, "/usr/local/bin/ready")
     assert in_database(platform, STANDBY, "select name from users where name = 'ann'") == "[('ann',)]"

@@ -119,6 +119,12 @@ class RigDeployment:
     def retire(self, name: str) -> None:
         raise NotImplementedError
 
+    def destroy(self, names: Sequence[str], last_look: Callable[[str], None]) -> Sequence[str]:
+        raise NotImplementedError
+
+    def take_place(self, name: str, of: str) -> None:
+        raise NotImplementedError
+
     def peer(self, name: str) -> _Peer:
         return {
             rig.SERVER: _Peer(

@@ -18,8 +18,8 @@ PAGE = (ROOT / "docs/security.md").read_text(encoding="utf-8")
 CATALOG = Catalog(ROOT)
 #: What every container of the engine may do already is not asked for; this is whose row says what is asked for beyond.
 ROWS = {
-    "workbench": "nodes, and a cold standby",
-    "standby": "nodes, and a cold standby",
+    "workbench": "nodes, a standby, and a machine that backs up",
+    "standby": "nodes, a standby, and a machine that backs up",
     "storage": "storage",
     "load_balancer": "members of a pair",
     "client": "client",

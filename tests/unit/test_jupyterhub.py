@@ -93,8 +93,32 @@ def test_a_node_with_snapshots_has_a_backup_disk_and_shares_it_with_the_standby(
     without = planned(replace(DR, workbench=Workbench(nodes=1, mode="single")))["workbench-0"]
     own = (Mount(volume="workbench-0-hub", path="/srv/hub"), Mount(volume="workbench-0-homes", path="/homes"))
     assert without.mounts == own, "its own disk outlives its software"
-    assert specs["workbench-standby"].mounts == (Mount(volume="backup", path="/backup"),), "a machine of its own"
+    disk = (
+        Mount(volume="workbench-standby-hub", path="/srv/hub"),
+        Mount(volume="workbench-standby-homes", path="/homes"),
+    )
+    assert specs["workbench-standby"].mounts[:-1] == disk, "a machine of its own"
     assert "SNAPSHOT_EVERY_S" not in without.environment
+
+
+def test_a_warm_standbys_disk_is_what_the_node_copies_to() -> None:
+    warm = replace(DR, workbench=Workbench(nodes=1, mode="single", standby="warm", copy_every_s=0.5))
+    node, standby = (planned(warm)[name] for name in ("workbench-0", "workbench-standby"))
+    assert node.environment["COPY_EVERY_S"] == "0.5"
+    assert "COPY_EVERY_S" not in standby.environment, "it copies to nobody"
+    its_own = {"NODE_NAME": "workbench-standby"}
+    assert {**standby.environment, "COPY_EVERY_S": "0.5"} == {**node.environment, **its_own}
+    assert {mount.volume: mount.path for mount in node.mounts} == {
+        "workbench-0-hub": "/srv/hub",
+        "workbench-0-homes": "/homes",
+        "workbench-standby-hub": "/standby/hub",
+        "workbench-standby-homes": "/standby/homes",
+    }
+    assert {mount.volume: mount.path for mount in standby.mounts} == {
+        "workbench-standby-hub": "/srv/hub",
+        "workbench-standby-homes": "/homes",
+    }
+    assert "COPY_EVERY_S" not in planned(DR)["workbench-0"].environment
 
 
 def test_the_cold_standby_is_no_member_of_the_role() -> None:

@@ -57,29 +57,43 @@ CONTRADICTIONS = {
         "database: {}\nstorage: {}\n",
         [
             "t.yaml:2: workbench.snapshot_every_s is 20 with database and storage, expected neither database nor "
-            "storage: a snapshot holds what is on the node's own disk, and their snapshots are theirs; leave out "
+            "storage: snapshots and copies are of what is on the node's own disk, and theirs are their own; leave out "
             "snapshot_every_s and standby, or database and storage"
         ],
     ),
     "a standby of a node whose homes are elsewhere": (
         "description: one node\nworkbench: {nodes: 1, mode: single, standby: cold}\nstorage: {}\n",
         [
-            "t.yaml:2: workbench.standby is cold with storage, expected neither database nor storage: a snapshot holds "
-            "what is on the node's own disk, and their snapshots are theirs; leave out standby, or storage"
+            "t.yaml:2: workbench.standby is cold with storage, expected neither database nor storage: snapshots "
+            "and copies are of what is on the node's own disk, and theirs are their own; leave out standby, or storage"
+        ],
+    ),
+    "copies without a warm standby": (
+        "description: one node\nworkbench:\n  nodes: 1\n  mode: single\n  copy_every_s: 2\n",
+        [
+            "t.yaml:5: workbench.copy_every_s is given without standby: warm, expected it with that only: nothing is "
+            "copied to anybody else; leave it out"
+        ],
+    ),
+    "a warm standby of several nodes": (
+        "description: two nodes\nworkbench:\n  mode: separate\n  standby: warm\n",
+        [
+            "t.yaml:4: workbench.standby is warm with workbench.mode separate, expected single: they are of one node, "
+            "which the standby takes the place of; say mode: single, or leave out standby"
         ],
     ),
     "snapshots of several nodes": (
         "description: two nodes\nworkbench:\n  mode: separate\n  standby: cold\n  snapshot_every_s: 20\n",
         [
-            "t.yaml:5: workbench.snapshot_every_s is 20 with workbench.mode separate, expected single: snapshots are "
-            "of one node, which the standby takes the place of; say mode: single, or leave out snapshot_every_s and "
+            "t.yaml:5: workbench.snapshot_every_s is 20 with workbench.mode separate, expected single: they are of "
+            "one node, which the standby takes the place of; say mode: single, or leave out snapshot_every_s and "
             "standby"
         ],
     ),
     "a cold standby of several nodes": (
         "description: two nodes\nworkbench:\n  mode: separate\n  standby: cold\n",
         [
-            "t.yaml:4: workbench.standby is cold with workbench.mode separate, expected single: snapshots are of one "
+            "t.yaml:4: workbench.standby is cold with workbench.mode separate, expected single: they are of one "
             "node, which the standby takes the place of; say mode: single, or leave out standby"
         ],
     ),

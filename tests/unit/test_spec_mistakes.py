@@ -15,9 +15,9 @@ pytestmark = pytest.mark.usefixtures("short_paths")
 STORAGE_KEYS = "product, nodes, vip, vrrp_interval_s, mount, soft_timeout_s, grace_period_s, size_mb"
 WORKBENCH_KEYS = (
     "product, nodes, spare_nodes, autoscale, mode, supervised, takeover, standby_poll_s, lease_ttl_s, session_start, "
-    "hub_start, homes_client, snapshot_every_s, standby"
+    "hub_start, homes_client, snapshot_every_s, standby, copy_every_s"
 )
-PROMISE_KEYS = "recovers, session_outcome, log_in_kept, outage_at_most_s, writes_lost_at_most, why"
+PROMISE_KEYS = "recovers, session_outcome, log_in_kept, outage_at_most_s, writes_lost_at_most, rto_s, rpo_s, why"
 
 TOPOLOGY_MISTAKES = {
     "unknown key, near": (
@@ -159,14 +159,16 @@ TOPOLOGY_MISTAKES = {
         "# a list\n- a\n",
         [
             "t.yaml:2: the file holds a list, expected a mapping with the keys "
-            "description, stands_for, load_balancer, workbench, database, storage, links, promises, known_broken"
+            "description, stands_for, load_balancer, workbench, database, storage, backup, links, promises, "
+            "known_broken"
         ],
     ),
     "text only": (
         "hello\n",
         [
             "t.yaml:1: the file holds 'hello', expected a mapping with the keys "
-            "description, stands_for, load_balancer, workbench, database, storage, links, promises, known_broken"
+            "description, stands_for, load_balancer, workbench, database, storage, backup, links, promises, "
+            "known_broken"
         ],
     ),
     "nested too deeply": ("[" * 1_000, ["t.yaml:1: not YAML: nested too deeply"]),

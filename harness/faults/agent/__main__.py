@@ -96,6 +96,7 @@ def main() -> None:
         "undo_all": lambda: {"undone": undo_all()},
         "clean": clean,
         "make_volume": host.volumes.make,
+        "drop_volume": host.volumes.drop,
         "watch_servers": servers.begin,
         "watch_servers_of": servers.began,
         "end_servers_watch": servers.end,

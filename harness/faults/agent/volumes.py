@@ -95,6 +95,16 @@ class RealVolumes:
             return {"device": "", "why": str(error)}
         return {"device": str(device), "why": ""}
 
+    def drop(self, volume: str) -> Mapping[str, str]:
+        """Let go of a volume that no container has any more, and its file system is gone; of a plain one there is
+        nothing here. Raises `PeerError` where it is still in use here."""
+        self._guard(volume)
+        try:
+            loops.unmount(_MOUNTS / volume)
+        except OSError as error:
+            raise PeerError(f"volume {volume} could not be let go: {error}") from error
+        return {}
+
     def thaw_all(self) -> list[str]:
         """Whatever of this run is frozen, whoever did it: nothing that waits for it can be removed. Returns a line for
         each that could not be."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from harness.core.change import ChangeEnd, Scale, Upgrade
+from harness.core.change import ChangeEnd, Disaster, Scale, Upgrade
 from harness.core.clock import Clock, to_ns
 from harness.core.history import EventKind, HistoryWriter
 from harness.errors import ChangeFailed
 from harness.run.changes.members import Members
 from harness.run.changes.nodes import Nodes
-from harness.run.changes.steps import Step, scale_steps, upgrade_steps, way_back
+from harness.run.changes.recovering import Recovering
+from harness.run.changes.steps import Step, disaster_steps, scale_steps, upgrade_steps, way_back
 from harness.run.watcher import Watcher
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Changing:
         self,
         experiment: Experiment,
         nodes: Nodes,
+        recovering: Recovering,
         *,
         history: HistoryWriter,
         clock: Clock,
@@ -40,6 +42,7 @@ class Changing:
         self._changes = [*experiment.changes]
         self._nodes = nodes
         self._members = Members(nodes.hands)
+        self._recovering = recovering
         self._history = history
         self._clock = clock
         self._watcher = watcher
@@ -63,11 +66,6 @@ class Changing:
         self._changes.append(change)
         self._carry_out(len(self._changes) - 1, change)
 
-    def _carry_out(self, index: int, change: Upgrade | Scale) -> None:
-        self._now, self._begun = index, []
-        how, reason = self._upgrade(change) if isinstance(change, Upgrade) else self._scale(change)
-        self._end(how, reason)
-
     def give_up(self, why: str) -> None:
         """The experiment went too far in the middle of a change: an upgrade is taken back at once."""
         if self._now is None:
@@ -77,6 +75,24 @@ class Changing:
         if isinstance(change, Upgrade):
             how, why = self._take_back(change, why, drained=False)
         self._end(how, why)
+
+    def _carry_out(self, index: int, change: Upgrade | Scale | Disaster) -> None:
+        self._now, self._begun = index, []
+        if isinstance(change, Upgrade):
+            self._end(*self._upgrade(change))
+        else:
+            self._end(*(self._scale(change) if isinstance(change, Scale) else self._disaster(change)))
+
+    def _disaster(self, change: Disaster) -> tuple[ChangeEnd, str]:
+        lost, back = disaster_steps(self._nodes.topology)
+        began_ns = self._clock.now_ns()
+        self._take(lost, change)
+        self._watch_until(began_ns + to_ns(change.begin_after_s))
+        try:
+            self._take(back, change, back=True)
+        except ChangeFailed as failed:
+            return ChangeEnd.STUCK, failed.message
+        return ChangeEnd.RESTORED, ""
 
     def _upgrade(self, change: Upgrade) -> tuple[ChangeEnd, str]:
         try:
@@ -121,14 +137,21 @@ class Changing:
             return ChangeEnd.STUCK, "; ".join(part for part in (why, f"on the way back: {failed.message}") if part)
         return ChangeEnd.TAKEN_BACK, why
 
-    def _take(self, steps: Sequence[Step], change: Upgrade | Scale, *, back: bool = False) -> None:
+    def _take_one(self, step: Step, change: Upgrade | Scale | Disaster, *, back: bool) -> str:
+        if isinstance(change, Disaster):
+            return self._recovering.take(step, change)
+        if isinstance(change, Upgrade) and change.component != "workbench":
+            return self._members.take(step, change)
+        return self._nodes.take(step, change, back=back)
+
+    def _take(self, steps: Sequence[Step], change: Upgrade | Scale | Disaster, *, back: bool = False) -> None:
         """Raises `ChangeFailed` where a step does not come out as it must."""
         for step in steps:
             self._begun.append(step)
             began_ns = self._clock.now_ns()
             problem = ""
             try:
-                evidence = self._do(step, change, back=back)
+                evidence = self._take_one(step, change, back=back)
             except ChangeFailed as failed:
                 evidence = problem = failed.message
             text = f"{step.what.value.replace('_', ' ')} {', '.join(step.nodes)}"
@@ -148,11 +171,6 @@ class Changing:
             self._watcher.note(f"{text}: {evidence}" if evidence else text)
             if problem:
                 raise ChangeFailed(f"{text}: {problem}")
-
-    def _do(self, step: Step, change: Upgrade | Scale, *, back: bool) -> str:
-        if isinstance(change, Upgrade) and change.component != "workbench":
-            return self._members.take(step, change)
-        return self._nodes.take(step, change, back=back)
 
     def _end(self, how: ChangeEnd, reason: str) -> None:
         self._history.append(EventKind.CHANGED, {"index": self._now, "how": how.value, "reason": reason})

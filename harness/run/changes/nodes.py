@@ -98,7 +98,7 @@ class Nodes:
             ChangeStep.CLOSE: lambda: self._tell_balancers(nodes, "maint"),
             ChangeStep.OPEN: lambda: self._tell_balancers(nodes, "ready"),
             ChangeStep.START: lambda: self._start(step, change, back=back),
-            ChangeStep.GATE: lambda: self._gate(nodes[0], change.gate_s),
+            ChangeStep.GATE: lambda: self.gate(nodes[0], change.gate_s),
             ChangeStep.RETIRE: lambda: self._retire(nodes),
             ChangeStep.BACK_UP: lambda: self._copy(nodes, restore=False),
             ChangeStep.RESTORE: lambda: self._copy(nodes, restore=True),
@@ -160,7 +160,7 @@ class Nodes:
         self._there = [name for name in self.there if name not in nodes]
         return ""
 
-    def _gate(self, node: str, limit_s: float) -> str:
+    def gate(self, node: str, limit_s: float) -> str:
         """Healthy it is; now somebody comes, past the balancer, and tries everything, as often as time allows."""
         if self.topology.workbench.mode == "active-passive" and self._first_holder(limit_s) != node:
             return "it stands by: nobody can try it before it serves"

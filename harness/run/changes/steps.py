@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from harness.components import backup, jupyterhub
 from harness.core.change import ChangeStep, Scale, Upgrade
 from harness.core.topology import Topology
 
-__all__ = ["Step", "scale_steps", "upgrade_steps", "way_back"]
+__all__ = ["Step", "disaster_steps", "scale_steps", "upgrade_steps", "way_back"]
 
 #: What only a balancer can do.
 _BALANCER = frozenset({ChangeStep.DRAIN, ChangeStep.WAIT, ChangeStep.CLOSE, ChangeStep.OPEN})
@@ -58,6 +59,25 @@ def scale_steps(
         order = sorted(nodes, key=lambda node: node != active) if scale.drain and active in nodes else nodes
         steps = _leave(topology, tuple(order[scale.to :]), drained=scale.drain)
     return _possible(topology, steps)
+
+
+def disaster_steps(topology: Topology) -> tuple[list[Step], list[Step]]:
+    """What is lost at once, and how the platform comes back: by what the plan has kept, on the standby or on new
+    machines in the same places."""
+    if topology.backup:
+        first, then = backup.lost_in_a_disaster(topology)
+        nodes = jupyterhub.names(topology)
+        # the storage is started with the homes on its disk: a server would not look again at what it has seen
+        back = [Step(ChangeStep.START, first), Step(ChangeStep.RESTORE, backup.names(topology))]
+        return [Step(ChangeStep.DESTROY, (*first, *then))], [
+            *back,
+            Step(ChangeStep.START, then),
+            *_each(nodes, ChangeStep.GATE),
+        ]
+    (node,), standby = jupyterhub.names(topology), jupyterhub.STANDBY
+    back = [Step(ChangeStep.RESTORE, (standby,))] if topology.workbench.standby == "cold" else []
+    back += [Step(ChangeStep.PROMOTE, (standby, node)), Step(ChangeStep.GATE, (node,))]
+    return [Step(ChangeStep.DESTROY, (node,))], back
 
 
 def way_back(topology: Topology, upgrade: Upgrade, begun: Sequence[Step], *, drained: bool) -> list[Step]:

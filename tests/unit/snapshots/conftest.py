@@ -19,7 +19,7 @@ def image() -> Iterator[SimpleNamespace]:
     """The image's modules; the image is no package of the harness, so its folder is on the path only here."""
     sys.path.insert(0, str(IMAGE))
     try:
-        names = ("errors", "manifest", "places", "take", "restore")
+        names = ("errors", "manifest", "places", "servers", "take", "restore", "copy")
         modules = {name: importlib.import_module(f"node_snapshots.{name}") for name in names}
         supervisor = {n: importlib.import_module(f"node_supervisor.{n}") for n in ("settings", "snapshots")}
         yield SimpleNamespace(**modules, **supervisor)

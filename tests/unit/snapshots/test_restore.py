@@ -59,7 +59,7 @@ def test_a_damaged_snapshot_is_refused_and_the_next_older_one_named(
         f"found {was['bytes']} with {found}; nothing was changed"
     )
     assert hint == f"the next older snapshot is {older.name}: restore-snapshot {older.name}"
-    assert code == 1
+    assert code == 64
     assert image.restore.restore(standby, VERSION, name=older.name)[0] == older
 
 

@@ -17,7 +17,7 @@ class SnapshotError(Exception):
     def __init__(self, message: str, *, hint: str = "", code: int = 1) -> None:
         super().__init__(message)
         self.hint = hint
-        #: What the program exits with: 1 for what was found, 64 for what was asked.
+        #: What the program exits with: 64 for what it was given (words, a snapshot), 1 for what else was found.
         self.code = code
 
 

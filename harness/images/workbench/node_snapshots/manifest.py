@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -71,14 +71,14 @@ class Manifest:
                 jupyterhub=str(found["jupyterhub"]),
                 schema_revision=str(found["schema_revision"]),
                 files={
-                    name: Fingerprint(int(found["files"][name]["bytes"]), str(found["files"][name]["sha256"]))
-                    for name in (DATABASE, HOMES)
+                    str(name): Fingerprint(int(file["bytes"]), str(file["sha256"]))
+                    for name, file in found["files"].items()
                 },
                 warnings=tuple(str(line) for line in found["warnings"]),
             )
         except FileNotFoundError:
             raise SnapshotError(f"{snapshot} is incomplete: expected {MANIFEST}, found none") from None
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise SnapshotError(f"{path} is damaged: expected a manifest, found {error!r}") from error
 
     def check_version(self, installed: str, snapshot: Path) -> None:
@@ -87,6 +87,13 @@ class Manifest:
             raise SnapshotError(
                 f"{snapshot} is JupyterHub {self.jupyterhub}'s (schema {self.schema_revision}), expected {installed}, "
                 "which is installed here"
+            )
+
+    def check_holds(self, expected: Iterable[str], snapshot: Path) -> None:
+        """Raises `SnapshotError` unless it has these files: another kind of platform has others."""
+        if missing := sorted(set(expected) - set(self.files)):
+            raise SnapshotError(
+                f"{snapshot / MANIFEST}: expected {' and '.join(missing)}, found {', '.join(sorted(self.files))}"
             )
 
     def check_file(self, name: str, handle: BinaryIO, snapshot: Path) -> None:

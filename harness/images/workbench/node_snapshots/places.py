@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from node_snapshots.errors import USAGE, SnapshotError
+from node_snapshots.manifest import DATABASE, HOMES
+from node_snapshots.servers import Servers
 
 __all__ = ["Places", "moment", "name_of", "sync", "whole"]
 
@@ -31,10 +33,21 @@ class Places:
     """Mount point of the backup disk."""
     state: Path = Path("/run/node")
     """Where a running node says so."""
+    servers: Servers | None = None
+    """The databases where they are a server's; then `database` is none."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Places:
-        """As the node's own settings say. Raises `SnapshotError` where its data is not on its own disk."""
+        """As the settings say of a machine that has databases to back up, or of a node. Raises `SnapshotError` where a
+        node's data is not on its own disk."""
+        if names := tuple(environment.get("DB_NAMES", "").split()):
+            return cls(
+                node=environment.get("NODE_NAME", "backup"),
+                database=Path("/nonexistent"),
+                homes=Path("/homes"),
+                backup=Path("/backup"),
+                servers=Servers(names, environment.get("DB_RESTORED_AS", "")),
+            )
         url = environment.get("HUB_DB_URL", "")
         if not url.startswith(_SCHEME):
             scheme = url.partition(":")[0]
@@ -49,6 +62,11 @@ class Places:
         """Raises `SnapshotError` if it is not mounted: what was written there would die with this machine."""
         if not os.path.ismount(self.backup):
             raise SnapshotError(f"{self.backup}: expected the backup disk, found no mount point")
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """What a snapshot has beside its manifest, the databases first."""
+        return (*(self.servers.files if self.servers else (DATABASE,)), HOMES)
 
     @property
     def unfinished(self) -> Path:

@@ -29,7 +29,7 @@ def choose(backup: Path, name: str = "") -> tuple[Path, str]:
     """The snapshot of that name, or the newest, and what to do should it be refused: raises `SnapshotError`."""
     there = whole(backup)
     if not there:
-        raise SnapshotError(f"{backup}: expected a snapshot, found none that was finished")
+        raise SnapshotError(f"{backup}: expected a snapshot, found none that was finished", code=USAGE)
     names = [path.name for path in there]
     if name and name not in names:
         raise SnapshotError(f"{name}: expected one of {', '.join(names)}", code=USAGE)
@@ -44,7 +44,8 @@ def restore(places: Places, installed: str, *, name: str = "", force: bool = Fal
     """Restores a snapshot (the newest, unless one is named), made by the version of JupyterHub that is `installed`.
 
     Homes and a database that are there already are replaced with `force` only. Returns the snapshot and what it says.
-    Raises `SnapshotError`, after which nothing was changed, or `OSError`, if a disk failed.
+    Raises `SnapshotError`, after which nothing was changed but, where a server refuses a dump in the end, what the
+    message says; or `OSError`, if a disk failed.
     """
     snapshot, older = choose(places.backup, name)
     _refuse_a_running_node(places)
@@ -55,21 +56,28 @@ def restore(places: Places, installed: str, *, name: str = "", force: bool = Fal
         try:
             manifest = Manifest.read(snapshot)
             manifest.check_version(installed, snapshot)
+            manifest.check_holds(places.files, snapshot)
             # opened once: what was verified is what is restored, even if it is removed meanwhile
-            database, homes = (stack.enter_context(_opened(snapshot, each)) for each in (DATABASE, HOMES))
-            manifest.check_file(DATABASE, database, snapshot)
-            manifest.check_file(HOMES, homes, snapshot)
+            opened = {each: stack.enter_context(_opened(snapshot, each)) for each in places.files}
+            for each, file in opened.items():
+                manifest.check_file(each, file, snapshot)
+            if places.servers:
+                places.servers.check(opened)
         except SnapshotError as error:
-            raise SnapshotError(f"{error}; nothing was changed", hint=older) from error
+            raise SnapshotError(f"{error}; nothing was changed", hint=older, code=USAGE) from error
         _clear(homes_beside, database_beside)
         stack.callback(_clear, homes_beside, database_beside)
-        _copy(database, database_beside)
-        _unpack(homes, homes_beside)
+        if not places.servers:
+            _copy(opened[DATABASE], database_beside)
+        _unpack(opened[HOMES], homes_beside)
         _replace_homes(places.homes, homes_beside)
         # the database last: a machine that has one has its homes
-        for suffix in _JOURNALS:
-            places.database.with_name(places.database.name + suffix).unlink(missing_ok=True)
-        database_beside.replace(places.database)
+        if places.servers:
+            places.servers.restore(opened)
+        else:
+            for suffix in _JOURNALS:
+                places.database.with_name(places.database.name + suffix).unlink(missing_ok=True)
+            database_beside.replace(places.database)
         os.sync()
     return snapshot, manifest
 
@@ -90,7 +98,9 @@ def _refuse_a_running_node(places: Places) -> None:
 
 def _refuse_to_overwrite(places: Places) -> None:
     found = [path.name for path in _homes_in(places.homes)]
-    if places.database.exists():
+    if places.servers:
+        found += [f"database {name}" for name in places.servers.there()]
+    elif places.database.exists():
         found.append(str(places.database))
     if found:
         raise SnapshotError(
@@ -101,7 +111,8 @@ def _refuse_to_overwrite(places: Places) -> None:
 
 
 def _homes_in(homes: Path) -> list[Path]:
-    return [path for path in homes.iterdir() if path.name != ".restoring"]
+    """What has a dot in front is a probe's, or the restore's own."""
+    return [path for path in homes.iterdir() if path.name[0] != "." and path.name != "lost+found"]
 
 
 def _opened(snapshot: Path, name: str) -> BinaryIO:

@@ -47,9 +47,9 @@ def take(places: Places, jupyterhub: str, clock: Callable[[], datetime] = lambda
             shutil.rmtree(making)
         making.mkdir(mode=0o700)
         at = clock()
-        revision = copy_database(places.database, making / DATABASE)
+        revision = places.servers.dump(making) if places.servers else copy_database(places.database, making / DATABASE)
         warnings = archive_homes(places.homes, making / HOMES)
-        files = {name: _written(making / name) for name in (DATABASE, HOMES)}
+        files = {name: _written(making / name) for name in places.files}
         manifest = Manifest(
             taken_at_utc=at.astimezone(UTC).isoformat(),
             node=places.node,
@@ -101,8 +101,8 @@ def archive_homes(homes: Path, target: Path) -> list[str]:
     """
     command = [
         *("tar", "--create", "--format=posix", "--sparse", "--numeric-owner", "--ignore-failed-read"),
-        # the readiness probe's own, and what an interrupted restore left
-        *("--anchored", "--exclude=./.homes-ready-*", "--exclude=./.restoring"),
+        # the readiness probes' own, what an interrupted restore left, and the file system's own
+        *("--anchored", "--exclude=./.*", "--exclude=./lost+found"),
         *(f"--file={target}", f"--directory={homes}", "."),
     ]
     done = subprocess.run(

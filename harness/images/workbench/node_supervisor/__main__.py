@@ -17,7 +17,7 @@ from node_supervisor.machine import Action, Decision, Lease, Observation, Phase,
 from node_supervisor.peers import PeerWatch
 from node_supervisor.processes import DatabaseProxy, Kept, Proxy, SessionForker, end_sessions
 from node_supervisor.settings import Mode, SessionStart, Settings, SettingsError
-from node_supervisor.snapshots import Snapshots
+from node_supervisor.snapshots import COPY, Snapshots
 from node_supervisor.status import STALL_NS, Board, Snapshot, serve
 from node_supervisor.tenure import OwnTenure
 
@@ -52,7 +52,7 @@ class Supervisor:
             LeaseKeeper(settings) if settings.mode is Mode.ACTIVE_PASSIVE else OwnTenure(settings)
         )
         self._peers = PeerWatch(settings.peers, settings.status_port)
-        self._snapshots = Snapshots(settings.snapshot_every_s)
+        self._snapshots = (Snapshots(settings.snapshot_every_s), Snapshots(settings.copy_every_s, COPY))
         self._phase = Phase.STANDBY
         self._since_ns: int | None = None
         self._looked_ns = time.monotonic_ns()
@@ -76,7 +76,8 @@ class Supervisor:
         for action in decision.actions:
             self._act(action, seen)
         self._phase = decision.phase
-        self._snapshots.keep(seen.now_ns, active=decision.phase is Phase.ACTIVE)
+        for snapshots in self._snapshots:
+            snapshots.keep(seen.now_ns, active=decision.phase is Phase.ACTIVE)
         self._lease.wanted = decision.wanted
 
     def _look(self) -> Observation:

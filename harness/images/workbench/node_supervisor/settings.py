@@ -82,6 +82,8 @@ class Settings:
     tcp_user_timeout_ms: int
     #: How often a snapshot is written to the backup disk; 0 is never.
     snapshot_every_s: float = 0.0
+    #: How often what has changed is copied to the warm standby; 0 is never.
+    copy_every_s: float = 0.0
     proxy_port: int = 8000
     proxy_api_port: int = 8001
     status_port: int = 8002
@@ -124,6 +126,7 @@ class Settings:
             keepalives_count=int(_number(environment, "DB_KEEPALIVES_COUNT", 3)),
             tcp_user_timeout_ms=int(_number(environment, "DB_TCP_USER_TIMEOUT_MS", 3000)),
             snapshot_every_s=_number(environment, "SNAPSHOT_EVERY_S", 0.0),
+            copy_every_s=_number(environment, "COPY_EVERY_S", 0.0),
         )
 
     @property

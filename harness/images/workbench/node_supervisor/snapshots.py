@@ -1,4 +1,5 @@
-"""Snapshots at regular times, each by a process of its own: a slow one delays nobody, a failed one ends nothing."""
+"""Snapshots and copies at regular times, each by a process of its own: a slow one delays nobody, a failed one ends
+nothing."""
 
 from __future__ import annotations
 
@@ -7,10 +8,11 @@ from collections.abc import Sequence
 
 from node_supervisor.log import log
 
-__all__ = ["COMMAND", "Snapshots"]
+__all__ = ["COMMAND", "COPY", "Snapshots"]
 
-#: People go first.
-COMMAND = ("nice", "-n", "10", "/usr/local/bin/take-snapshot")
+_NICE = ("nice", "-n", "10")  # people go first
+COMMAND = (*_NICE, "/usr/local/bin/take-snapshot")
+COPY = (*_NICE, "/usr/local/bin/copy-to-standby")
 
 
 class Snapshots:
