@@ -17,10 +17,7 @@ from harness.core.specs import ContainerSpec
 from harness.errors import RunError, RunInterrupted
 from harness.run.abort import AbortCondition
 from harness.run.artifacts import RunFolder
-from harness.run.changes.autoscaling import Autoscaling
-from harness.run.changes.changing import Changing
-from harness.run.changes.nodes import Nodes
-from harness.run.changes.recovering import Recovering
+from harness.run.changes.wiring import changes_of
 from harness.run.growth import Growing
 from harness.run.interrupts import Interrupts
 from harness.run.plan import Act, lasts_s, time_line
@@ -87,38 +84,16 @@ class Orchestrator:
         self._history = HistoryWriter(folder.history, clock)
         self._abort = AbortCondition(experiment.abort_when, experiment.load.users)
         self._growth = Growing(experiment, self._history, clock, watcher)
-        self._nodes = Nodes(
+        self._changing, self._autoscaling = changes_of(
+            experiment,
             stage,
-            clock,
+            history=self._history,
+            clock=clock,
+            watcher=watcher,
             interrupts=interrupts,
             watch_until=self._watch_load_until,
             sessions=lambda: self._sessions,
             keep_log=self._keep_log,
-        )
-        self._changing = Changing(
-            experiment,
-            self._nodes,
-            Recovering(
-                stage,
-                self._nodes,
-                clock,
-                interrupts=interrupts,
-                watch_until=self._watch_load_until,
-                keep_log=self._keep_log,
-            ),
-            history=self._history,
-            clock=clock,
-            watcher=watcher,
-            watch_until=self._watch_load_until,
-        )
-        self._autoscaling = Autoscaling(
-            experiment,
-            self._nodes,
-            self._changing,
-            sessions=lambda: self._sessions,
-            history=self._history,
-            clock=clock,
-            watch_until=self._watch_load_until,
         )
         self._loaded = False
         self._sessions: Mapping[str, int] = {}  # by node, as of the last snapshot
@@ -433,7 +408,7 @@ class Orchestrator:
         read_back(*where, clock=self._clock, prefix=self._stage.prefix, stand_ins=self._stage.stand_ins)
 
     def _collect_containers(self, deployment: Deployment) -> None:
-        specs = [*self._stage.specs, *map(self._stage.node, self._nodes.joined)]
+        specs = [*self._stage.specs, *map(self._stage.node, self._changing.joined)]
         collect_containers(deployment, specs, self._folder)
         note_wall(deployment.agent, self._history)
 

@@ -57,6 +57,11 @@ class Changing:
             self._carry_out(index, change)
 
     @property
+    def joined(self) -> tuple[str, ...]:
+        """As `Nodes.joined`."""
+        return self._nodes.joined
+
+    @property
     def following(self) -> int:
         """The index of a change that nobody planned, if one begins now."""
         return len(self._changes)
