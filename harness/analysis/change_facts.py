@@ -5,13 +5,15 @@ To everything else a change is a fault: it begins with its first step, and its u
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.core.change import ChangeEnd, ChangeStep, Scale, Upgrade
+from harness.core.change import ChangeEnd, ChangeStep, Scale, Strategy, Upgrade
 from harness.core.history import Event, EventKind, History
 
 __all__ = ["ChangeFacts", "StepFacts", "read_changes"]
+
+_HOW: Mapping[Strategy, str] = {"rolling": "rolling", "blue_green": "blue/green", "all_at_once": "all at once"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +44,8 @@ class ChangeFacts:
     """`upgrade` or `scale`."""
     what: str
     """In words: `workbench from previous to current, rolling`."""
+    how: str
+    """The strategy of an upgrade, in words; empty for a scaling."""
     steps: tuple[StepFacts, ...]
     ended: ChangeEnd | None
     """None: the run ended before."""
@@ -76,6 +80,7 @@ def _change(history: History, index: int, planned: Upgrade | Scale) -> ChangeFac
         index=index,
         kind="upgrade" if upgrade else "scale",
         what=_words(planned),
+        how=_HOW[planned.strategy] if isinstance(planned, Upgrade) else "",
         steps=tuple(_step(event) for event in history.of(EventKind.CHANGE) if event.data["index"] == index),
         ended=ChangeEnd(ends[0].data["how"]) if ends else None,
         reason=str(ends[0].data["reason"]) if ends else "",
@@ -97,5 +102,5 @@ def _step(event: Event) -> StepFacts:
 
 def _words(change: Upgrade | Scale) -> str:
     if isinstance(change, Upgrade):
-        return f"{change.component} from {change.from_} to {change.to}, {change.strategy.replace('_', '/')}"
+        return f"{change.component} from {change.from_} to {change.to}, {_HOW[change.strategy]}"
     return f"{change.role} to {change.to}" + ("" if change.drain else ", without draining")

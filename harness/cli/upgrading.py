@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast, get_args
 
@@ -13,7 +14,12 @@ from harness.core.change import Afterwards, Strategy
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
     from harness.core.experiment import Experiment
+    from harness.run.suite import SuiteEntry
 
 __all__ = ["preupgrade"]
 
@@ -26,7 +32,9 @@ def preupgrade(
     topology: TopologyArgument,
     from_: Annotated[str, typer.Option("--from", help="The release that is there: previous, current, or an image.")],
     to: Annotated[str, typer.Option("--to", help="The release that is to come.")],
-    strategy: Annotated[str, typer.Option(help=f"One of {', '.join(_STRATEGIES)}.")] = "rolling",
+    strategy: Annotated[
+        str, typer.Option(help=f"One of {', '.join(_STRATEGIES)}; several with commas between are set side by side.")
+    ] = "rolling",
     drain_s: Annotated[float | None, typer.Option(help="How long people of a node may stay there.")] = None,
     database: Annotated[str, typer.Option(help="On the way back: restore the hub's database, or keep it.")] = "restore",
     back: Annotated[bool, typer.Option("--back", help="Take the way back after an upgrade that went well.")] = False,
@@ -44,39 +52,67 @@ def preupgrade(
     files, output = catalog(), Output(as_json=as_json, quiet=quiet)
     chosen = choose(files, topology, _EXPERIMENT, users)
     (experiment,) = chosen.experiments
-    asked = _asked(experiment, from_=from_, to=to, strategy=strategy, drain_s=drain_s, database=database, back=back)
+    ask = partial(_asked, experiment, from_=from_, to=to, drain_s=drain_s, database=database, back=back)
+    asked = [ask(strategy=word) for word in dict.fromkeys(strategy.split(","))]
     from harness.run.upgrading import check_upgrade, upgrade_lines
 
-    check_upgrade(chosen.topology, asked)
-    for line in upgrade_lines(chosen.topology, asked):
-        output.say(line)
+    for one in asked:
+        check_upgrade(chosen.topology, one)
+    for one in asked:
+        for line in upgrade_lines(chosen.topology, one):
+            output.say(line)
     if dry_run:
         output.no_document("--dry-run")
         output.say("nothing was started, nothing was changed")
         return 0
 
-    from harness.report.terminal import render, verdict_line
-    from harness.run.experiment import command_line, run_experiment
+    from harness.run.experiment import command_line, run_suite
     from harness.run.live import LiveWatcher
+    from harness.run.suite import overall
 
     engine = runtime(output.say)
+    root = results or files.root / "results"
     with LiveWatcher(output.screen) as watcher:
-        folder, measures = run_experiment(
+        entries = run_suite(
             runtime=engine,
             topology=chosen.topology,
-            experiment=asked,
-            results=results or files.root / "results",
+            experiments=asked,
+            results=root,
             watcher=watcher,
             seed=seed,
             argv=command_line(),
+            on_result=lambda entry: watcher.note(entry.summary),
         )
-    output.result(
-        folder.measures_file,
-        verdict=verdict_line(measures),
-        where=f"report: {folder.report}",
-        show=lambda screen: render(measures, screen, folder.report),
-    )
-    return measures.verdict.outcome.exit_code
+    _say_what_came_of(chosen.topology.name, entries, root, output)
+    return overall(entries).exit_code
+
+
+def _say_what_came_of(topology: str, entries: Sequence[SuiteEntry], results: Path, output: Output) -> None:
+    """One upgrade by itself, or the same by several strategies side by side."""
+    from harness.report.terminal import render, suite_line, verdict_line
+    from harness.report.upgrades import render_side_by_side
+    from harness.run.suite import overall, write_suite
+
+    ran = [(entry.measures, entry.folder) for entry in entries if entry.measures is not None and entry.folder]
+    if len(entries) == 1:
+        ((measures, folder),) = ran
+        output.result(
+            folder.measures_file,
+            verdict=verdict_line(measures),
+            where=f"report: {folder.report}",
+            show=lambda screen: render(measures, screen, folder.report),
+        )
+        return
+    path, outcome = write_suite(results, topology, entries), overall(entries)
+
+    def show(screen: Console) -> None:
+        for measures, folder in ran:
+            render(measures, screen, folder.report)
+        render_side_by_side(topology, [measures for measures, _ in ran], screen)
+        for line in (suite_line(topology, len(entries), outcome), f"suite: {path}"):
+            screen.print(line, soft_wrap=True)
+
+    output.result(path, verdict=suite_line(topology, len(entries), outcome), where=f"suite: {path}", show=show)
 
 
 def _asked(

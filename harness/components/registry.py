@@ -165,7 +165,8 @@ def hub_readbacks(topology: Topology) -> Mapping[str, tuple[str, ...]]:
     nodes = members(topology, Role.WORKBENCH)
     if databases.chosen(topology) is None:
         return dict.fromkeys(nodes, databases.FILE_READBACK)
-    owners = [""] if topology.workbench.mode == "active-passive" else nodes
+    # a node that joined has a database too, and its place one that stayed empty
+    owners = [""] if topology.workbench.mode == "active-passive" else [*nodes, *jupyterhub.spare_names(topology)]
     names = postgresql.databases(topology)
     return {owner: postgresql.hub_readback(name) for owner, name in zip(owners, names, strict=True)}
 

@@ -45,8 +45,8 @@ _STYLES = {
 #: A column of the second table needs this much; more experiments than fit beside each other get a table below.
 _COLUMN = 24
 
-#: Too much for a line of a terminal.
-_ON_THE_PAGE = ("failures tried", "needs a repair", "the others may, up to")
+#: Too much for a line of a terminal; the longest outages are in the table above.
+_ON_THE_PAGE = ("failures tried", "needs a repair", "the others may, up to", "longest outage by itself")
 
 
 def render_matrix(result: MatrixResult, console: Console, path: Path | str) -> None:
@@ -78,8 +78,8 @@ def render_matrix(result: MatrixResult, console: Console, path: Path | str) -> N
         console.print(Text(f"{left} runs are still to be done: {command}", style="bold yellow"), soft_wrap=True)
 
 
-def _table(*headers: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+def _table(*headers: str, gap: int = 2) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0))
     for header in headers:
         table.add_column(header, header_style="dim", overflow="fold", no_wrap=header in ("topology", "experiment"))
     return table
@@ -120,7 +120,7 @@ def _failures(cells: Sequence[Cell], width: int) -> Iterator[Table]:
 def _gains(gains: Sequence[Gain]) -> Table:
     """What a terminal has room for; the page has all of it."""
     shown = [header for header in GAIN_HEADERS if header not in _ON_THE_PAGE]
-    table = _table(*shown)
+    table = _table(*shown, gap=1)
     for gain in gains:
         row = dict(zip(GAIN_HEADERS, gain_row(gain), strict=True))
         table.add_row(*(escape(row[header]) for header in shown))

@@ -14,7 +14,7 @@ from harness.analysis.measures import Measures
 from harness.core.verdict import Outcome
 from harness.report import checks, server_events, tables, words
 
-__all__ = ["STYLES", "render", "render_suite", "render_unprotected", "suite_line", "verdict_line"]
+__all__ = ["STYLES", "render", "render_suite", "render_unprotected", "suite_line", "table_of", "verdict_line"]
 
 STYLES = {
     Outcome.PASS: "bold green",
@@ -67,7 +67,7 @@ def render_suite(
 ) -> None:
     """Print several experiments on one topology as a whole: each one's measures, or why there are none."""
     console.rule(Text(f"{topology} as a whole"), characters="-")
-    table = _table("", "experiment", "verdict", "recovered", "longest outage", "sessions")
+    table = table_of("", "experiment", "verdict", "recovered", "longest outage", "sessions")
     for name, result in entries:
         if isinstance(result, str):
             table.add_row(escape(name), Text(result, style="dim"))
@@ -118,7 +118,7 @@ def _path(report_path: Path | str | None, console: Console) -> None:
         console.print(Text(f"report: {report_path}"), soft_wrap=True)
 
 
-def _table(caption: str, *headers: str, numbers: int = 0) -> Table:
+def table_of(caption: str, *headers: str, numbers: int = 0) -> Table:
     """A table without lines whose last `numbers` columns are numbers; the first one is never broken."""
     table = Table(
         title=caption, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0)
@@ -135,7 +135,7 @@ def _faults(measures: Measures, console: Console) -> None:
     for fault in measures.facts.faults:
         where = ", ".join(fault.targets) or "no container"
         proof = "confirmed" if fault.confirmed else "NO PROOF"
-        undone = "undone" if fault.recovery_confirmed else "NOT CONFIRMED UNDONE"
+        undone = "undone" if fault.recovery_confirmed else "stays" if fault.stays else "NOT CONFIRMED UNDONE"
         console.print(Text(f"{fault.kind} on {fault.target} ({where}): {proof}, {undone}"))
     if not measures.facts.faults:
         console.print("no fault: control run")
@@ -152,14 +152,14 @@ def _noticed(measures: Measures, console: Console) -> None:
 
 
 def _sessions(measures: Measures) -> Table:
-    table = _table("\nsessions", "outcome", "targeted", "others", numbers=2)
+    table = table_of("\nsessions", "outcome", "targeted", "others", numbers=2)
     for count in measures.session_counts:
         table.add_row(count.outcome.value, str(count.targeted), str(count.others))
     return table
 
 
 def _capabilities(measures: Measures) -> Table:
-    table = _table(
+    table = table_of(
         "\ncapabilities", "capability", "recovered", "probes", "good", "p50", "p99", "availability", numbers=5
     )
     for one in measures.capabilities:
@@ -176,7 +176,7 @@ def _capabilities(measures: Measures) -> Table:
 
 
 def _outages(measures: Measures) -> Table:
-    table = _table("\noutages (seconds since the first injection)", "capability", "from", "outage", "recovered")
+    table = table_of("\noutages (seconds since the first injection)", "capability", "from", "outage", "recovered")
     for outage in measures.outages:
         early = " (outside any fault)" if outage.during_fault is None else ""
         where = f", {words.places(outage)}" if outage.places > 1 else ""
@@ -190,14 +190,14 @@ def _outages(measures: Measures) -> Table:
 
 
 def _rows(caption: str, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    table = _table(caption, *headers)
+    table = table_of(caption, *headers)
     for row in rows:
         table.add_row(*map(escape, row))
     return table
 
 
 def _balancer_checks(measures: Measures) -> Table:
-    table = _table(f"\n{checks.CAPTION} (from each injection to its undoing)", *checks.HEADERS)
+    table = table_of(f"\n{checks.CAPTION} (from each injection to its undoing)", *checks.HEADERS)
     for row in checks.check_rows(measures):
         *cells, verdict = row
         table.add_row(*(escape(cell) for cell in cells), Text(verdict, style="red" if checks.is_bad(verdict) else ""))
@@ -225,14 +225,14 @@ def _people(measures: Measures, console: Console) -> None:
 def _writes(measures: Measures) -> Table:
     """Homes and database side by side."""
     stores = measures.writes.stores
-    table = _table("\nacknowledged writes", "", *(store.store.where for store in stores), numbers=len(stores))
+    table = table_of("\nacknowledged writes", "", *(store.store.where for store in stores), numbers=len(stores))
     for name, cells in words.write_rows(measures.writes):
         table.add_row(name, *cells)
     return table
 
 
 def _checks(measures: Measures) -> Table:
-    table = _table("\npromises and objectives", "check", "expected", "observed", "")
+    table = table_of("\npromises and objectives", "check", "expected", "observed", "")
     for check in measures.verdict.checks:
         word = words.judged(check, measures.verdict.outcome)
         table.add_row(

@@ -1,4 +1,4 @@
-"""The folder of a run. The only module that knows paths below `results/`."""
+"""The folder of a run, and that of a calibration: what is in them, and how it is written and read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pandas as pd
 
@@ -45,13 +45,10 @@ from harness.run.row_files import Span, check_rows, read_rows, span_of
 from harness.spec.resolved import dump_resolved
 
 __all__ = [
+    "MARKS",
     "ROW_NAMES",
     "CalibrationFolder",
-    "ResultFile",
     "RunFolder",
-    "TrialsFile",
-    "folder_names",
-    "runs_below",
     "sha256_of",
 ]
 
@@ -68,7 +65,7 @@ _CONCLUSION = "test.json"
 #: Runs of earlier versions have none, and their history says so: nothing is known of what they would tell.
 _LATER_ROWS = frozenset({"hub_writes", "servers"})
 #: By either of these a folder is known as a run's: the second is there first.
-_MARKS = ("history.jsonl", "spec.resolved.yaml")
+MARKS = ("history.jsonl", "spec.resolved.yaml")
 ROW_NAMES = tuple(_ROW_TYPES)
 
 
@@ -96,7 +93,7 @@ class RunFolder:
     @classmethod
     def existing(cls, path: Path) -> RunFolder:
         """A folder that a run left, whole or not. Raises `UsageError` if there is none."""
-        if not any((path / name).is_file() for name in _MARKS):
+        if not any((path / name).is_file() for name in MARKS):
             raise UsageError(
                 f"{path} is not the folder of a run: there is no history.jsonl in it",
                 hint="name a folder like results/latest or results/<topology>/<experiment>/<time>-<id>",
@@ -353,90 +350,6 @@ class CalibrationFolder:
         result = calibrate(self.load())
         write_json(self.file, result.to_json_dict(), sort_keys=True)
         return result
-
-
-class ResultFile:
-    """A file about several runs."""
-
-    def __init__(self, root: Path, path: Path) -> None:
-        self.root = root
-        self.path = path
-
-    def write(self, content: Mapping[str, Any]) -> None:
-        """Replace the file as a whole, so that it can be read at any time."""
-        self._replace(self.path, json.dumps(content, indent=1) + "\n")
-
-    def _replace(self, path: Path, text: str) -> None:
-        with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, text)
-
-    def relative(self, folder: RunFolder) -> str:
-        """A run's folder, seen from that of all results."""
-        return str(folder.path.resolve().relative_to(self.root.resolve()))
-
-
-class TrialsFile(ResultFile):
-    """`results/<topology>/<experiment>/trials/<first run>.json`: a set of trials; its first run is the control run."""
-
-    FOLDER: ClassVar[str] = "trials"
-
-    def __init__(self, root: Path, topology: str, experiment: str, first: RunFolder) -> None:
-        super().__init__(root, root / topology / experiment / self.FOLDER / f"{first.path.name}.json")
-
-
-def runs_below(path: Path) -> list[RunFolder]:
-    """The runs that a path means: a run's folder, a folder with runs somewhere in it, or the JSON file of several runs
-    (a suite, a matrix, a set of trials), which names their folders under `folder`. Each once, by its place.
-
-    Raises `UsageError` where there is none.
-    """
-    if path.is_file():
-        folders = [_named_folder(path, name) for name in folder_names(path)]
-    elif path.is_dir():
-        # `latest` is a link to one of the others, and links are not followed
-        found = [mark.parent.resolve() for name in _MARKS for mark in path.resolve().rglob(name)]
-        folders = [folder for folder in found if CalibrationFolder.found(folder) is None]
-    else:
-        raise UsageError(f"{path}: there is no such file or folder", hint="name results, or a folder or file in it")
-    if not folders:
-        raise UsageError(
-            f"{path}: there is no run in it, expected a folder with a history.jsonl somewhere below",
-            hint="run something first: harness run TOPOLOGY",
-        )
-    return [RunFolder(folder) for folder in sorted(set(folders))]
-
-
-def folder_names(path: Path) -> list[str]:
-    """What stands under `folder` anywhere in a JSON file. Raises `UsageError` where it can't be read."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise UsageError(
-            f"{path}: {error}, expected the JSON file of a suite, a matrix or a set of trials, or a folder",
-            hint="name a file like results/<topology>/suites/<run>.json or results/matrix/<time>.json",
-        ) from error
-    names: list[str] = []
-    waiting = [content]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, dict):
-            names += [value["folder"]] if isinstance(value.get("folder"), str) else []
-            waiting += value.values()
-        elif isinstance(value, list):
-            waiting += value
-    return names
-
-
-def _named_folder(path: Path, name: str) -> Path:
-    """A run's folder that a file names as seen from that of all results, which is somewhere above the file."""
-    for root in path.resolve().parents:
-        if (root / name / "history.jsonl").is_file():
-            return root / name
-    raise UsageError(
-        f"{path}: folder is {name}, expected the folder of a run in one of the folders above the file",
-        hint="name the folders of the runs themselves if they were moved",
-    )
 
 
 def sha256_of(path: Path) -> str:

@@ -12,9 +12,10 @@ from harness.analysis.comparing import compare
 from harness.analysis.comparison import CONFIDENCE, CellInput, Comparison, LeftOut, RunReadings, SideInput
 from harness.core.verdict import Outcome
 from harness.errors import RecordError, UsageError
-from harness.run.artifacts import RunFolder, runs_below
+from harness.run.artifacts import RunFolder
 from harness.run.results import BASELINE, Baseline, NotRun, Results, SpecReader, not_run, read_measures
 from harness.run.schedule import CONTROL
+from harness.run.several import runs_below
 from harness.run.spec_differences import differences, later_by
 from harness.spec.schema import did_you_mean
 

@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 
 from harness.analysis.matrix_result import MatrixResult
 from harness.errors import RecordError, UsageError
-from harness.run.artifacts import ResultFile, RunFolder
+from harness.run.artifacts import RunFolder
+from harness.run.several import ResultFile
 
 __all__ = ["MatrixFile"]
 

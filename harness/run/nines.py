@@ -25,7 +25,8 @@ from harness.analysis.nines import (
 from harness.core.rates import Rates
 from harness.core.topology import Topology
 from harness.errors import RecordError, SpecError, UsageError
-from harness.run.artifacts import RunFolder, runs_below
+from harness.run.artifacts import RunFolder
+from harness.run.several import runs_below
 from harness.spec.rates import DEFAULT_RATES, load_rates, merged, shipped_rates
 
 __all__ = ["answer", "read_evidence"]

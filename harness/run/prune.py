@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from harness.errors import UsageError
-from harness.run.artifacts import RunFolder, folder_names
+from harness.run.artifacts import RunFolder
 from harness.run.results import FileOfRuns, Results, held, in_use
+from harness.run.several import folder_names
 
 __all__ = ["prune"]
 

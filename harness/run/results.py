@@ -16,7 +16,8 @@ from typing import Any
 
 from harness.core.history import EventKind
 from harness.errors import RecordError, SpecError, UsageError
-from harness.run.artifacts import CalibrationFolder, RunFolder, TrialsFile, folder_names, runs_below
+from harness.run.artifacts import CalibrationFolder, RunFolder
+from harness.run.several import TrialsFile, folder_names, runs_below
 from harness.spec.document import parse
 
 __all__ = [

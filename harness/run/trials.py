@@ -16,12 +16,13 @@ from harness.core.clock import Clock
 from harness.core.experiment import Experiment
 from harness.core.topology import Topology
 from harness.errors import RecordError, RunInterrupted
-from harness.run.artifacts import RunFolder, TrialsFile
+from harness.run.artifacts import RunFolder
 from harness.run.choice import Repetition
 from harness.run.interrupts import Interrupts
 from harness.run.needs import check_all
 from harness.run.orchestrator import new_run_id
 from harness.run.schedule import Plan, PlannedRun, control_of, make_plan, phase_range_s
+from harness.run.several import TrialsFile
 from harness.run.turns import Turn, Turns
 from harness.run.watcher import Watcher
 from harness.runtime.base import Runtime

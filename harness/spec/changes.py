@@ -58,5 +58,10 @@ def _problems(topology: Topology, change: Upgrade | Scale) -> Iterator[str]:
             "upgrade.strategy blue_green with workbench.mode active-passive: both releases would use one database at "
             "the same time; rolling does what is meant, with the standby first"
         )
+    if topology.storage is None:
+        yield (
+            f"upgrade.strategy blue_green: {topology.name} has no {Role.STORAGE}, so homes would stay on the disks of "
+            "the old nodes; rolling keeps each node's disk"
+        )
     if workbench.nodes * 2 > _NODES_AT_MOST:
         yield f"upgrade.strategy blue_green needs {workbench.nodes * 2} nodes, there is room for {_NODES_AT_MOST}"

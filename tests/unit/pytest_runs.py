@@ -15,7 +15,8 @@ import harness.report.html  # noqa: F401 - see above
 from harness.core.clock import FakeClock
 from harness.core.topology import Topology
 from harness.pytest_plugin.platforms import Engine
-from harness.run.artifacts import RunFolder, runs_below
+from harness.run.artifacts import RunFolder
+from harness.run.several import runs_below
 from harness.runtime.fake import Behaviour, FakeDeployment, FakeRuntime
 
 __all__ = ["Inner", "Simulated"]

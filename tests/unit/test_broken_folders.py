@@ -18,7 +18,8 @@ from harness.core.clock import FakeClock
 from harness.core.history import EventKind, HistoryWriter, read_history
 from harness.core.verdict import Outcome
 from harness.report.broken import BROKEN_MARK
-from harness.run.artifacts import RunFolder, runs_below
+from harness.run.artifacts import RunFolder
+from harness.run.several import runs_below
 from harness.runtime.fake import Behaviour
 from tests.unit.fake_runs import ROOT, Result, Run
 from tests.unit.test_cli import Harness, harness

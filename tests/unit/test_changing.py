@@ -13,6 +13,7 @@ from harness.core.change import ChangeEnd, Scale
 from harness.core.experiment import Experiment
 from harness.core.history import Event, EventKind, read_history
 from harness.core.topology import Topology
+from harness.core.verdict import Outcome
 from harness.spec.loader import load_topology
 from tests.unit.fake_runs import ROOT, Result, experiment, run_once
 
@@ -89,6 +90,12 @@ def test_the_way_back_is_taken_where_it_is_asked_for(upgrade: Upgraded) -> None:
     assert end(result) == (ChangeEnd.WENT_BACK, "")
     assert set(releases(result).values()) == {"workbench@previous"}
     assert "restore" in {event.data["step"] for event in steps(result)}
+
+
+def test_new_nodes_take_the_place_of_the_old_ones_and_what_their_hubs_wrote_is_read(upgrade: Upgraded) -> None:
+    result = upgrade(load_topology(ROOT / "topologies/active-active.yaml"), strategy="blue_green")
+    assert end(result) == (ChangeEnd.DONE, "")
+    assert result.outcome is Outcome.PASS, result.measures.verdict.reasons
 
 
 def test_a_node_that_joins_is_opened_behind_its_gate(tmp_path: Path, pair: Topology, rolling: Experiment) -> None:

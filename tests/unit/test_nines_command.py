@@ -20,9 +20,10 @@ from harness.core.verdict import Outcome
 from harness.errors import SpecError, UsageError
 from harness.faults.registry import RULES
 from harness.report.nines import duration, render_nines
-from harness.run.artifacts import RunFolder, runs_below
+from harness.run.artifacts import RunFolder
 from harness.run.experiment import run_experiment
 from harness.run.nines import answer
+from harness.run.several import runs_below
 from harness.runtime.fake import FakeRuntime
 from harness.spec.loader import load_experiment, load_topology
 from tests.unit.fake_runs import NO_TAKEOVER, Recorder, with_other_spec
