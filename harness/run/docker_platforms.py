@@ -53,7 +53,7 @@ class DockerPlatforms:
         """The ids of all runs of the topology of which anything is there."""
         return [one.run_id for one in self._remains()]
 
-    def drift(self, run_id: str) -> list[Drift]:
+    def drift(self, run_id: str, *, disks: bool = True) -> list[Drift]:
         prefix = self._subnet_prefix(run_id)
         # what two sets of secrets leave alike has none in it
         specs, again = (
@@ -62,7 +62,7 @@ class DockerPlatforms:
         )
         there = ImageBuilder(self._client).there(sorted({spec.image for spec in specs}))
         declared = Declared(specs=specs, images=there, known_files=fingerprints(specs, again))
-        return find_drift(self._client, run_id, declared)
+        return find_drift(self._client, run_id, declared, disks=disks)
 
     def take_down(self, run_id: str) -> None:
         agent = self._runtime.ensure_images([AGENT_ROLE], self._progress)[AGENT_ROLE]

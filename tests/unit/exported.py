@@ -90,6 +90,7 @@ class Exported:
             secrets={key: value for key, value in environment.items() if key in planned.secrets},
             files={bind["target"]: self._text(bind["source"]) for bind in binds},
             mounts=tuple(Mount(volume=v, path=p, size_mb=sizes[v]) for v, p in volumes if v in sizes),
+            writes=planned.writes,
             capabilities=tuple(service.get("cap_add", ())),
             cpu_shares=service.get("cpu_shares", 0),
             devices=tuple(_twice(device) for device in service.get("devices", ())),

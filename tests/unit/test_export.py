@@ -116,8 +116,8 @@ def test_every_field_of_a_spec_is_handed_over_or_known_not_to_be() -> None:
         *("name", "image", "host_number", "command", "environment", "secrets", "files", "mounts", "capabilities"),
         *("cpu_shares", "devices", "security_options", "publish", "depends_on", "ready"),
     }
-    # the role is the harness's own word; nothing of a platform converses
-    assert fields == handed_over | {"role", "conversation"}
+    # the role is the harness's own word, what a container writes is for finding drift; nothing of a platform converses
+    assert fields == handed_over | {"role", "writes", "conversation"}
 
 
 def test_no_service_converses_and_neither_client_nor_agent_is_there(exported: Exported, name: str) -> None:

@@ -51,8 +51,8 @@ class Estate:
     def left(self) -> list[str]:
         return self.up
 
-    def drift(self, run_id: str) -> list[Drift]:
-        self._do(f"look {run_id}")
+    def drift(self, run_id: str, *, disks: bool = True) -> list[Drift]:
+        self._do(f"look {run_id}" if disks else f"glance {run_id}")
         return self.drifts.get(run_id, [])
 
     def take_down(self, run_id: str) -> None:
@@ -77,7 +77,7 @@ def pair() -> Topology:
 def test_everything_goes_down_and_comes_up_again_and_both_are_looked_at(pair: Topology) -> None:
     estate, said = Estate(up=["old"], drifts={"old": [PACKAGE, FILE]}), list[str]()
     found = rebuild(estate, pair, images=False, say=said.append)
-    assert estate.done == ["look old", "down old", "up", "look new"]
+    assert estate.done == ["look old", "down old", "up", "glance new"]
     assert (found.was, found.run_id, found.before, found.after) == ("old", "new", [PACKAGE, FILE], [])
     assert list(found.phases_s) == ["look for drift", "down", "up", "look again"]
     assert found.exit_code == 1, "what was changed by hand is gone now"
@@ -89,7 +89,7 @@ def test_everything_goes_down_and_comes_up_again_and_both_are_looked_at(pair: To
 def test_with_images_they_are_removed_after_the_platform_and_built_from_nothing(pair: Topology) -> None:
     estate = Estate(up=["old"])
     found = rebuild(estate, pair, images=True, say=lambda _: None)
-    assert estate.done == ["look old", "down old", "images", "up workbench storage", "look new"]
+    assert estate.done == ["look old", "down old", "images", "up workbench storage", "glance new"]
     assert list(found.images) == ["workbench", "storage"]
     assert found.exit_code == 0
 
@@ -97,7 +97,7 @@ def test_with_images_they_are_removed_after_the_platform_and_built_from_nothing(
 def test_where_nothing_is_up_it_is_only_brought_up(pair: Topology) -> None:
     estate = Estate()
     found = rebuild(estate, pair, images=False, say=lambda _: None)
-    assert estate.done == ["up", "look new"]
+    assert estate.done == ["up", "glance new"]
     assert (found.before, found.was, found.exit_code) == (None, "", 0)
     assert rebuild_line(found).plain.startswith("AS DECLARED  active-active: rebuilt as run new in ")
 
