@@ -36,7 +36,13 @@ def by_hand(platform: DockerDeployment, name: str, command: str) -> None:
     assert done.exit_code == 0, done.output
 
 
-@pytest.mark.parametrize("name", ["active-active", "ha", "ha-database", "single-dr", "single"])
+#: With other components; they run with `make test-all`.
+OTHERS = ("ha", "ha-database", "single-dr", "single")
+
+
+@pytest.mark.parametrize(
+    "name", ["active-active", *(pytest.param(name, marks=pytest.mark.catalogue) for name in OTHERS)]
+)
 def test_a_platform_that_people_used_has_no_drift(
     name: str, runtime: DockerRuntime, engine: docker.DockerClient
 ) -> None:
