@@ -94,6 +94,7 @@ class _Browser:
 
 class _Session:
     def __init__(self, client: _Browser, _: object) -> None:
+        self.client = client
         self.known = 0
         self.log_in = self.start = lambda: -1
 

@@ -108,7 +108,7 @@ def test_the_first_sentence_says_what_happened(run: RunRecord, first: str, then:
 
 
 def test_every_kind_of_fault_has_words_for_people() -> None:
-    assert set(FAULT_PHRASES) == {*FAULTS, "upgrade", "reload", "scale"}
+    assert set(FAULT_PHRASES) == {*FAULTS, "upgrade", "reload", "scale", "disaster"}
     assert all(phrase.count("{}") == 1 for phrase in FAULT_PHRASES.values())
 
 
