@@ -251,7 +251,7 @@ def test_a_dry_run_has_the_steps_and_the_images_of_an_upgrade(pair: Topology, ro
     assert f"images: agent, storage, database, workbench, load_balancer, client, {PREVIOUS}" in text
     assert "5.0 s  an upgrade, on a platform that nobody has used" in text
     assert "active-active: workbench from previous to current, blue_green" in text
-    assert "start     workbench-2" in text
+    assert "start       workbench-2" in text
     with pytest.raises(UsageError, match="there is no release next"):
         list(plan_lines(pair, [upgraded(rolling, to="next")], []))
 
