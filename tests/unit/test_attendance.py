@@ -219,7 +219,7 @@ def test_who_is_away_is_neither_up_nor_down() -> None:
 
 def test_somebody_who_came_too_late_to_work_is_not_lost() -> None:
     late = op(35, 40.2, ok=0, capability="start_session", session="u1-2", detail="StartFailed")
-    early = op(25, 40.2, ok=0, capability="start_session", session="u1-2", detail="StartFailed")
+    early = op(35, 36.2, ok=0, capability="start_session", session="u1-2", detail="StartFailed")
     sessions = analysed(*_visit(1, -5, 10), late).sessions
     assert [row.session for row in sessions] == ["u1-1"]
     sessions = analysed(*_visit(1, -5, 10), early).sessions
