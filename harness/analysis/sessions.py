@@ -41,9 +41,6 @@ __all__ = [
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 LOG_IN_RUNG = "log_in"
-#: A start takes up to 3 s, and a person tries again after each failure. Whoever came later than this before the end of
-#: the observation and had not worked yet is in no row: the end cut that off, not the platform.
-TOO_LATE_S = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -282,10 +279,10 @@ class _Table:
         return comparable, stalled
 
     def too_late(self, low: int, high: int) -> bool:
-        """Whether a session that never worked began in the last moments of the observation."""
-        if self.facts.window is None or self.good_work[low:high].any():
-            return False
-        return int(self.send[low:high].min()) > self.until_ns - to_ns(TOO_LATE_S)
+        """Whether the end of the observation came before a session's first work, and before anything had failed: the
+        end cut that off, not the platform."""
+        failed_before = ~self.ok[low:high] & (self.end[low:high] <= self.until_ns)
+        return self.facts.window is not None and not (self.good_work[low:high] | failed_before).any()
 
     def slices(self) -> Iterator[tuple[int, int]]:
         """Begin and end of each session's rows."""

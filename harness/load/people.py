@@ -180,15 +180,14 @@ class Person:
         due_ns = self._due_ns
         if self.state is not PersonState.WORKING or not wait_for_turn(due_ns, self._stop):
             return
-        if self.leaves_ns is not None and due_ns >= self.leaves_ns:
-            self._go_home(due_ns, self.leaves_ns)
-            return
         self._beats += 1
         failure = self._perform(Capability.WORK, self._session.work, due_ns=due_ns, expected=self._session.known + 1)
         if failure is None and self._beats % self._save_every == 0:
             failure = self._save(due_ns)
         if failure is not None:
             self._recover()
+        elif self.leaves_ns is not None and due_ns >= self.leaves_ns:
+            self._go_home(due_ns, self.leaves_ns)  # after good work: whoever goes has seen how a failure ended
         self._due_ns = self._grid.after(due_ns, time.monotonic_ns())
 
     def give_up(self) -> None:

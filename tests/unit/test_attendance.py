@@ -20,6 +20,7 @@ from harness.core.rows import Operation
 from harness.core.words import LEAVE, SessionOutcome
 from harness.load import people as people_module
 from harness.load.failures import Refused
+from harness.load.ladder import Finding
 from harness.load.people import People, Person, PersonState, Plan
 from tests.unit.analysis_runs import history, op, record
 
@@ -95,12 +96,18 @@ class _Browser:
 class _Session:
     def __init__(self, client: _Browser, _: object) -> None:
         self.client = client
-        self.known = 0
+        self.known, self.fails = 0, 0
         self.log_in = self.start = lambda: -1
 
     def work(self) -> int:
+        if self.fails:
+            self.fails -= 1
+            raise Refused(503, "GET", "/user")
         self.known += 1
         return self.known
+
+    def attempt(self, *_: object) -> Finding:
+        return Finding.WORKS
 
     def save(self, number: int) -> int:
         return number
@@ -148,6 +155,21 @@ def test_who_goes_ends_the_session_and_comes_back_as_somebody_new(
     later = [row for row in rows if row.session == "user-000-2"]
     assert [(row.capability, row.found) for row in later[:3]] == [("log_in", -1), ("start_session", -1), ("work", 1)]
     assert [row.found for row in later if row.capability == "save"][:1] in ([], [saved + 1]), "numbers go on"
+
+
+def test_nobody_goes_before_work_is_good_again(
+    somebody: tuple[Person, list[Operation], list[_Browser]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a failure that was over would have no end."""
+    person, rows, _ = somebody
+    monkeypatch.setattr(person._session, "fails", 1)
+    person.leave_at(time.monotonic_ns())
+    _beat_until(person, PersonState.AWAY)
+    assert [(row.capability, row.ok) for row in rows if row.capability in {"work", LEAVE}] == [
+        ("work", 0),
+        ("work", 1),
+        (LEAVE, 1),
+    ]
 
 
 def test_who_goes_for_good_is_gone_whatever_the_hub_says(
@@ -198,7 +220,7 @@ def test_who_is_away_is_neither_up_nor_down() -> None:
 
 def test_somebody_who_came_too_late_to_work_is_not_lost() -> None:
     late = op(35, 40.2, ok=0, capability="start_session", session="u1-2", detail="StartFailed")
-    early = op(25, 40.2, ok=0, capability="start_session", session="u1-2", detail="StartFailed")
+    early = op(35, 36.2, ok=0, capability="start_session", session="u1-2", detail="StartFailed")
     sessions = analysed(*_visit(1, -5, 10), late).sessions
     assert [row.session for row in sessions] == ["u1-1"]
     sessions = analysed(*_visit(1, -5, 10), early).sessions
