@@ -46,10 +46,11 @@ def test_one_machine_is_lost_and_its_standby_goes_on(struck: tuple[str, int, dic
     assert recovery["people"] == recovery["people_working"] == 4
     assert 5 < recovery["first_log_in_s"] <= recovery["all_working_s"]
     hub = next(store for store in recovery["stores"] if store["store"] == "hub")
-    # one writer, so the snapshot parts its numbers: the newest before it is there, the first after it is reported lost
-    kept, lost = (int(str(hub[key]).split()[1]) for key in ("newest_kept", "first_lost"))
-    assert lost == kept + 1
-    assert hub["newest_kept_age_s"] > hub["first_lost_age_s"] >= 0
-    assert hub["lost"] == measures["writes"]["stores"][-1]["lost"], "nothing is lost that was written after the restore"
     if name == "single-warm":
         assert recovery["recovery_point_s"] < 10
+    if hub["lost"] or name == "single-dr":  # the warm standby may have been copied to just before
+        # one writer, so the snapshot parts its numbers: the newest before it is there, the first after it is lost
+        kept, lost = (int(str(hub[key]).split()[1]) for key in ("newest_kept", "first_lost"))
+        assert lost == kept + 1
+        assert hub["newest_kept_age_s"] > hub["first_lost_age_s"] >= 0
+    assert hub["lost"] == measures["writes"]["stores"][-1]["lost"], "nothing is lost that was written after the restore"
