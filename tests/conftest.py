@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,9 @@ from harness.runtime.images import BASE_IMAGE
 # How long an example takes says more about the machine than about the code; speed is measured in benchmarks/.
 hypothesis.settings.register_profile("harness", deadline=None)
 hypothesis.settings.load_profile("harness")
+
+# What a shell starts in the background ignores Ctrl-C, and so would every program that a test starts and interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ["agent", "storage", "database", "patroni", "etcd", "workbench", "load_balancer", "client"]

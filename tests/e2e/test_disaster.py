@@ -30,7 +30,7 @@ def steps(measures: dict[str, Any]) -> list[str]:
     return [step["step"] for step in change["steps"]]
 
 
-@pytest.fixture(params=["single-dr", "single-warm"])
+@pytest.fixture(params=["single-dr", pytest.param("single-warm", marks=pytest.mark.catalogue)])
 def struck(
     request: pytest.FixtureRequest, runtime: DockerRuntime, engine: docker.DockerClient, tmp_path: Path
 ) -> tuple[str, int, dict[str, Any]]:

@@ -16,6 +16,9 @@ from harness.spec.loader import load_topology
 from tests.conftest import ROOT, eventually
 from tests.integration.rig import deployed, new_context, without_people
 
+#: With `make test-all`, as the disaster of `ha` is.
+pytestmark = pytest.mark.catalogue
+
 TOPOLOGY = replace(load_topology(ROOT / "topologies/active-active.yaml"), backup=Backup(every_s=2))
 BACKUP = backup.NAME
 
