@@ -14,6 +14,9 @@ import pytest
 from harness.runtime.docker import DockerRuntime
 from tests.conftest import ROOT, left_of
 
+#: Minutes; parts of it are tested with `make test`, one by one.
+pytestmark = pytest.mark.catalogue
+
 
 def strike(tmp_path: Path, engine: docker.DockerClient, topology: str) -> tuple[int, dict[str, Any]]:
     argv = [sys.executable, "-m", "harness", "run", topology, "disaster", "--users", "4", "--results", str(tmp_path)]
@@ -30,7 +33,7 @@ def steps(measures: dict[str, Any]) -> list[str]:
     return [step["step"] for step in change["steps"]]
 
 
-@pytest.fixture(params=["single-dr", pytest.param("single-warm", marks=pytest.mark.catalogue)])
+@pytest.fixture(params=["single-dr", "single-warm"])
 def struck(
     request: pytest.FixtureRequest, runtime: DockerRuntime, engine: docker.DockerClient, tmp_path: Path
 ) -> tuple[str, int, dict[str, Any]]:

@@ -18,6 +18,9 @@ from harness.runtime.docker import DockerRuntime
 from harness.runtime.janitor import find_remains
 from tests.conftest import ROOT, left_of
 
+#: Minutes; parts of it are tested with `make test`, one by one.
+pytestmark = pytest.mark.catalogue
+
 SITE = "/opt/workbench/lib/python3.11/site-packages"
 
 

@@ -39,8 +39,10 @@ attach:
 class _App(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     away: ClassVar[threading.Event]
+    heartbeats: ClassVar[list[str]]
 
     def do_GET(self) -> None:
+        self.heartbeats.append(self.path)
         good = self.headers.get("Cookie") == "session=1" and not self.away.is_set()
         self._say(200 if good else 503, b"alive")
 
@@ -64,6 +66,7 @@ class _App(http.server.BaseHTTPRequestHandler):
 def app(tmp_path: Path) -> Iterator[type[_App]]:
     class Handler(_App):
         away: ClassVar = threading.Event()
+        heartbeats: ClassVar = []
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -124,11 +127,12 @@ def test_an_outage_is_seen_and_judged_by_the_target(app: type[_App], tmp_path: P
     assert {row.outcome.value for row in measures.sessions} == {"kept"}
 
 
-@pytest.mark.usefixtures("app")
-def test_a_watch_that_is_ended_early_is_whole(tmp_path: Path) -> None:
+def test_a_watch_that_is_ended_early_is_whole(app: type[_App], tmp_path: Path) -> None:
     process = watching(tmp_path, "--for", "10m", "--target", "99")
     until_it_watches(tmp_path)
-    time.sleep(7)  # as long as twenty probes take
+    before = len(app.heartbeats)
+    # two people and a probe, each four a second: enough for a verdict
+    eventually(lambda: len(app.heartbeats) >= before + 80, "80 heartbeats")
     process.send_signal(signal.SIGINT)
     code, measures = measured(process, tmp_path)
     assert code == Outcome.PASS.exit_code
