@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import gevent
 import gevent.event
@@ -26,7 +26,9 @@ from harness.load.stdio import serve_stdio
 from harness.load.users import LoadEnvironment, WorkbenchUser
 from harness.load.visit import Visit
 
-__all__ = ["LoadClient", "ProbeProcess", "main"]
+__all__ = ["LoadClient", "ProbeProcess", "Running", "main"]
+
+P = TypeVar("P", bound=Plan)
 
 OPERATIONS = "operations.csv"
 PROBES = "probes.csv"
@@ -40,7 +42,7 @@ _ENDS_AT_ONCE = 8
 #: of log-ins, which no crowd is, instead of how many people it carries. A step takes 5 s at least.
 _GROUP_COMES_WITHIN_S = 2.0
 #: An operation in flight ends by its own deadline; the longest are no longer waited for once the run ends.
-_STOP_USERS_S = max(seconds for seconds in DEADLINE_S.values() if seconds < 60) + 5
+STOP_USERS_S = max(seconds for seconds in DEADLINE_S.values() if seconds < 60) + 5
 _STOP_PROBES_S = START_PROBE_DEADLINE_S + 5
 
 
@@ -86,15 +88,15 @@ class ProbeProcess:
             self._process.kill()
 
 
-class _Running:
+class Running(Generic[P]):
     """What exists between start and stop."""
 
-    def __init__(self, plan: Plan, folder: Path) -> None:
+    def __init__(self, plan: P, folder: Path) -> None:
         self.plan = plan
         self.stop = gevent.event.Event()
         self.operations = RowWriter(folder / OPERATIONS, Operation)
         self.people = People(plan, time.monotonic_ns(), self.operations.write, self.stop)
-        self.environment = LoadEnvironment(self.people, stop_timeout_s=_STOP_USERS_S)
+        self.environment = LoadEnvironment(self.people, stop_timeout_s=STOP_USERS_S)
         self.runner = self.environment.create_local_runner()
 
 
@@ -103,7 +105,7 @@ class LoadClient:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._running: _Running | None = None
+        self._running: Running[Plan] | None = None
         self._visits = 0
         self._visit: Visit | None = None
         self._probes = ProbeProcess()  # now, so that `start` does not wait for its imports
@@ -113,7 +115,7 @@ class LoadClient:
         if self._running is not None:
             raise UsageError("the load was started before; a client serves one run")
         plan = Plan(entrances=parse_entrances(entrances), **arguments)
-        running = self._running = _Running(plan, self._folder)
+        running = self._running = Running(plan, self._folder)
         self._probes.call(
             "start",
             entrances=entrances,
@@ -196,7 +198,7 @@ class LoadClient:
             self._running.stop.set()
         self._probes.end()
 
-    def _require(self) -> _Running:
+    def _require(self) -> Running[Plan]:
         if self._running is None:
             raise UsageError("the load was not started")
         return self._running

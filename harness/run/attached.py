@@ -159,18 +159,8 @@ class AttachedStage(Stage):
 class AttachedRun(Orchestrator):
     """One run on an existing system."""
 
-    def _let_people_come(self, deployment: Deployment) -> None:
-        del deployment  # nobody looks at the processes of somebody else's machines
-        load = self._experiment.load
-        self._stage.start_load(
-            users=load.users,
-            beat_s=load.beat_s,
-            save_every=load.save_every,
-            ramp_s=load.ramp_s,
-            start_probe_every_s=load.start_probe_every_s,
-            seed=self._seed,
-        )
-        self._loaded = True
+    def _watch_servers(self, deployment: Deployment) -> None:
+        """Nobody looks at the processes of somebody else's machines."""
 
     def _settle(self, client: Peer) -> None:
         """A watch that is ended early has seen what it has seen."""

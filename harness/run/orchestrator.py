@@ -198,8 +198,11 @@ class Orchestrator:
             self._stage.start(on_ready)
         return deployment
 
-    def _let_people_come(self, deployment: Deployment) -> None:
+    def _watch_servers(self, deployment: Deployment) -> None:
         begin_servers_watch(deployment, self._stage.specs)
+
+    def _let_people_come(self, deployment: Deployment) -> None:
+        self._watch_servers(deployment)
         load = self._experiment.load
         self._stage.start_load(
             users=load.users,

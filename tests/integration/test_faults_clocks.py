@@ -11,6 +11,7 @@ from email.utils import parsedate_to_datetime
 import docker
 import pytest
 
+from harness.components.jupyterhub import LOG_IN_PATH
 from harness.components.registry import plan
 from harness.core.specs import ContainerSpec, NodeContext
 from harness.core.words import Role
@@ -67,8 +68,8 @@ def of_hub(platform: DockerDeployment) -> float:
 
 def log_in_page(platform: DockerDeployment) -> str:
     """With the headers of the answer."""
-    page = "http://127.0.0.1/hub/login"
-    return say(platform, "load-balancer", "curl", "-sS", "--dump-header", "-", "--max-time", "5", page)
+    address = f"http://127.0.0.1{LOG_IN_PATH}"
+    return say(platform, "load-balancer", "curl", "-sS", "--dump-header", "-", "--max-time", "5", address)
 
 
 def of_proxy(platform: DockerDeployment, node: str) -> float:

@@ -14,23 +14,21 @@ import gevent.event
 import gevent.pool
 
 from harness.core.entrances import Entrance
-from harness.core.rows import BalancerView, DatabaseWrite, Operation, RowWriter
+from harness.core.rows import BalancerView, DatabaseWrite, RowWriter
 from harness.core.words import Capability
 from harness.errors import UsageError
 from harness.load.attached.way import Way, way_from
-from harness.load.client import OPERATIONS, PROBES, ProbeProcess
+from harness.load.client import OPERATIONS, PROBES, ProbeProcess, Running
 from harness.load.deadlines import DEADLINE_S, START_PROBE_DEADLINE_S, deadline
 from harness.load.failures import FAILURES, NotLoggedIn, describe
 from harness.load.ladder import Event
-from harness.load.people import People, Plan
+from harness.load.people import Plan
 from harness.load.stdio import serve_stdio
-from harness.load.users import LoadEnvironment
 
 __all__ = ["AttachedClient", "main"]
 
 _PROGRAM = "harness.load.attached"
 _AT_ONCE = 4
-_STOP_USERS_S = max(seconds for seconds in DEADLINE_S.values() if seconds < 60) + 5
 _STOP_PROBES_S = START_PROBE_DEADLINE_S + 15
 #: A fresh kernel, one cell.
 _READ_S = 20.0
@@ -52,24 +50,12 @@ class _AttachedPlan(Plan):
         return self.sessions[name]
 
 
-class _Running:
-    """What exists between start and stop."""
-
-    def __init__(self, plan: _AttachedPlan, folder: Path) -> None:
-        self.plan = plan
-        self.stop = gevent.event.Event()
-        self.operations = RowWriter(folder / OPERATIONS, Operation)
-        self.people = People(plan, time.monotonic_ns(), self.operations.write, self.stop)
-        self.environment = LoadEnvironment(self.people, stop_timeout_s=_STOP_USERS_S)
-        self.runner = self.environment.create_local_runner()
-
-
 class AttachedClient:
     """Answers the harness: knock, start, snapshot, stop, read_back."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._running: _Running | None = None
+        self._running: Running[_AttachedPlan] | None = None
         self._probes = ProbeProcess(_PROGRAM)  # now, so that `start` does not wait for its imports
 
     def knock(self, *, way: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -102,7 +88,7 @@ class AttachedClient:
         plan = _AttachedPlan(
             way=known, prefix="", entrances=(Entrance(known.url),), serving_nodes=1, password="", **load
         )
-        running = self._running = _Running(plan, self._folder)
+        running = self._running = Running(plan, self._folder)
         self._probes.call(
             "start",
             way=way,
@@ -170,7 +156,7 @@ class AttachedClient:
         RowWriter(files[1], BalancerView).close()
         return {path.stem: {"path": str(path), "rows": 0} for path in files}
 
-    def _require(self) -> _Running:
+    def _require(self) -> Running[_AttachedPlan]:
         if self._running is None:
             raise UsageError("the load was not started")
         return self._running
