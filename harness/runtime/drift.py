@@ -16,17 +16,16 @@ from typing import Any
 import docker
 from docker.errors import APIError, NotFound
 
-from harness.core.drift import Change, ChangeKind, Disk, Drift, DriftKind, Stat, disk_drift, fingerprint_of
+from harness.core.drift import Disk, Drift, DriftKind, Stat, disk_drift, fingerprint_of
 from harness.core.names import AGENT_ROLE, LABEL_FILES, LABEL_ROLE, LABEL_RUN, container_name, resource_name
 from harness.core.specs import ContainerSpec
 from harness.errors import RunError
+from harness.runtime.layers import disk_changes
 
 __all__ = ["Declared", "DockerDisk", "configuration_drift", "copied_in", "find_drift", "fingerprints"]
 
 #: The role of the container that stands for an image; the engine never starts it.
 _PRISTINE_ROLE = "image"
-#: As the engine numbers them in its list of differences.
-_KINDS = (ChangeKind.MODIFIED, ChangeKind.ADDED, ChangeKind.REMOVED)
 #: Bits of Go's os.FileMode, in which the engine says what a path is.
 _TYPES, _LINK = 0x8F280000, 1 << 27
 _PARALLEL = 8
@@ -118,8 +117,9 @@ class Declared:
 def find_drift(client: docker.DockerClient, run_id: str, declared: Declared, *, disks: bool = True) -> list[Drift]:
     """What differs from what is declared on the platform of a run, container by container.
 
-    Without `disks` a container's disk is taken for that of its image, but for the files that were copied in: the engine
-    compares both trees for it, which takes it seconds. Raises `RunError` where the engine can't tell.
+    Without `disks` a container's disk is taken for that of its image, but for the files that were copied in: where the
+    layers can't be read here the engine compares both trees for it, which takes it seconds. Raises `RunError` where the
+    engine can't tell.
     """
     try:
         everybody = client.containers.list(all=True, filters={"label": f"{LABEL_RUN}={run_id}"})
@@ -160,8 +160,7 @@ def _look(
     try:
         image = client.images.get(attrs["Image"]).attrs or {}
         found = configuration_drift(run_id, spec, attrs, image, declared.images.get(spec.image))
-        differ = client.api.diff(attrs["Id"]) if disks else None
-        changes = [Change(one["Path"], _KINDS[one["Kind"]]) for one in differ or []]
+        changes = disk_changes(client, attrs) if disks else []
         volumes = [mount["Destination"] for mount in attrs["Mounts"]]
         with _image_disk(client, attrs["Image"], {LABEL_RUN: run_id, LABEL_ROLE: _PRISTINE_ROLE}) as of_image:
             return found + disk_drift(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 import zipfile
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 import docker
 import pytest
 
+from harness.core.drift import Change, ChangeKind
 from harness.core.names import LABEL_RUN
 from harness.core.topology import Topology
 from harness.errors import ImageError
@@ -19,6 +21,7 @@ from harness.run.stay import stay_specs
 from harness.runtime import images
 from harness.runtime.docker import DockerDeployment, DockerRuntime
 from harness.runtime.images import ImageBuilder
+from harness.runtime.layers import layer_changes
 from harness.spec.loader import load_topology
 from tests.conftest import ROOT
 from tests.integration.browsers import Browser
@@ -120,6 +123,30 @@ def test_packages_files_and_settings_that_were_changed_by_hand_are_named_and_not
     ]
     (tornado,) = [one for one in found if one.what.startswith("tornado")]
     assert tornado.declared.startswith("6."), "both versions are named"
+
+
+def test_what_a_layer_says_is_what_the_engine_finds_by_walking_both_trees(engine: docker.DockerClient) -> None:
+    image = ImageBuilder(engine).ensure(["load_balancer"], lambda *_: None)["load_balancer"]
+    changes = (
+        "echo one >> /etc/debian_version; rm /etc/issue; rm -r /etc/apt; mkdir /etc/apt; "
+        "touch /etc/apt/mine; rm -r /etc/haproxy; mkdir -p /opt/mine/folder; ln -s /etc /opt/link; chmod 6 /etc/passwd"
+    )
+    script = ["sh", "-ec", changes]
+    container = engine.containers.create(image, entrypoint=script, network_mode="none", user="root")
+    try:
+        container.start()
+        assert container.wait()["StatusCode"] == 0, container.logs()
+        container.reload()
+        data = container.attrs["GraphDriver"]["Data"]
+        if not os.access(data["UpperDir"], os.R_OK):
+            pytest.skip("only root on the engine's machine can read a container's layer")
+        read = layer_changes(data["UpperDir"], data["LowerDir"].split(":"))
+        kinds = (ChangeKind.MODIFIED, ChangeKind.ADDED, ChangeKind.REMOVED)
+        told = [Change(one["Path"], kinds[one["Kind"]]) for one in engine.api.diff(str(container.id))]
+    finally:
+        container.remove(force=True, v=True)
+    assert read == sorted(told, key=lambda change: change.path)
+    assert {Change("/etc/apt/mine", ChangeKind.ADDED), Change("/etc/haproxy", ChangeKind.REMOVED)} <= set(told)
 
 
 def test_an_image_is_removed_and_built_from_nothing(

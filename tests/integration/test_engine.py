@@ -83,8 +83,8 @@ print("all is well")
 def own_routes() -> list[str]:
     """The machine's routes, without those to networks of its own engine, which other runs make and remove.
 
-    `linkdown` is the state of the device and not of the route: the engine's default bridge says it whenever no container
-    is on it, so the end of a container of the test before would read as a change.
+    `linkdown` is the state of the device and not of the route: the engine's default bridge says it whenever no
+    container is on it, so the end of a container of the test before would read as a change.
     """
     shown = subprocess.run(["ip", "route", "show", "table", "all"], capture_output=True, text=True, check=True).stdout
     return [line.replace("linkdown ", "") for line in shown.splitlines() if " dev br-" not in line]
