@@ -1,4 +1,4 @@
-"""The machine that backs up a platform with database and storage: every hub's database and all homes, as snapshots on a
+"""The machine that backs up a platform with database and storage: every database and all homes, as snapshots on a
 disk elsewhere. After a disaster a new one restores the newest of them."""
 
 from __future__ import annotations
@@ -65,10 +65,10 @@ def containers(topology: Topology, context: NodeContext) -> tuple[ContainerSpec,
 
 
 def database_names(topology: Topology) -> tuple[str, ...]:
-    """The databases of the hubs that are there; a place for a node that may join has none."""
+    """The databases of the hubs that are there, and the load client's; a place for a node that may join has none."""
     workbench = topology.workbench
     hubs = 1 if workbench.mode == "active-passive" else workbench.nodes
-    return postgresql.databases(topology)[:hubs]
+    return (*postgresql.databases(topology)[:hubs], postgresql.WRITES)
 
 
 def beside(spec: ContainerSpec) -> ContainerSpec:

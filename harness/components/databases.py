@@ -107,7 +107,7 @@ def direct_url(topology: Topology, context: NodeContext) -> str:
     hosts = direct_hosts(topology, context)
     query = "?target_session_attrs=read-write" if len(hosts) > 1 else ""
     servers = ",".join(f"{host}:{postgresql.PORTS[0]}" for host in hosts)
-    return f"postgresql://{postgresql.USER}:{context.secrets['DB_PASSWORD']}@{servers}/{postgresql.DATABASE}{query}"
+    return f"postgresql://{postgresql.USER}:{context.secrets['DB_PASSWORD']}@{servers}/{postgresql.WRITES}{query}"
 
 
 def direct_hosts(topology: Topology, context: NodeContext) -> tuple[str, ...]:

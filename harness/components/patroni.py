@@ -288,7 +288,7 @@ def _server(topology: Topology, context: NodeContext, index: int, servers: Mappi
         role=Role.DATABASE,
         image=IMAGE,
         host_number=DATABASE_HOST + index,
-        environment={"DB_NAMES": " ".join(postgresql.databases(topology)), "DB_USER": postgresql.USER},
+        environment={"DB_NAMES": " ".join(postgresql.every_database(topology)), "DB_USER": postgresql.USER},
         secrets={
             **pick(context.secrets, "DB_PASSWORD"),
             "PATRONI_SUPERUSER_PASSWORD": context.secrets["DB_ADMIN_PASSWORD"],

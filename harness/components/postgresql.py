@@ -23,9 +23,11 @@ __all__ = [
     "PORTS",
     "READBACK",
     "USER",
+    "WRITES",
     "back_up",
     "containers",
     "databases",
+    "every_database",
     "hub_readback",
     "names",
     "parameters",
@@ -43,6 +45,8 @@ _PORT: Final = 5432
 PORTS: Final = (_PORT,)
 #: What the hub uses, or the first of several hubs.
 DATABASE: Final = "hub"
+#: What the load client writes into: not a hub's, so that putting a hub's database back takes nothing from it.
+WRITES: Final = "harness"
 USER: Final = "hub"
 MAX_CONNECTIONS: Final = 200
 _SERVER: Final = Hop(NAME, DATABASE_HOST, _PORT)
@@ -88,7 +92,7 @@ sql "alter database \"$1$2\" rename to \"$1\""
 #: Behind the names of databases that are being restored.
 COMING: Final = "_coming"
 #: Run in the primary: prints a line `writer,value` for every row of the load client's table.
-READBACK: Final = ("sh", "-c", _NUMBERS, "sh", DATABASE)
+READBACK: Final = ("sh", "-c", _NUMBERS, "sh", WRITES)
 
 
 def url(topology: Topology, context: NodeContext, node: int, name: str, direct: Hop = _SERVER) -> str:
@@ -98,10 +102,15 @@ def url(topology: Topology, context: NodeContext, node: int, name: str, direct: 
 
 
 def databases(topology: Topology) -> tuple[str, ...]:
-    """The names of the databases on the server: one for each hub that runs at the same time, or may join later."""
+    """The names of the hubs' databases on the server: one for each that runs at the same time, or may join later."""
     workbench = topology.workbench
     hubs = 1 if workbench.mode == "active-passive" else workbench.nodes + workbench.spare_nodes
     return (DATABASE, *(f"{DATABASE}_{index}" for index in range(1, hubs)))
+
+
+def every_database(topology: Topology) -> tuple[str, ...]:
+    """The hubs' and the load client's."""
+    return (*databases(topology), WRITES)
 
 
 def hub_readback(name: str) -> tuple[str, ...]:
@@ -158,7 +167,7 @@ def containers(topology: Topology, context: NodeContext) -> tuple[ContainerSpec,
             image=IMAGE,
             host_number=DATABASE_HOST,
             command=settings(database),
-            environment={"DB_NAMES": " ".join(databases(topology)), "DB_USER": USER},
+            environment={"DB_NAMES": " ".join(every_database(topology)), "DB_USER": USER},
             secrets=pick(context.secrets, "DB_PASSWORD"),
             mounts=(Mount(volume="database", path="/var/lib/postgresql/data", size_mb=database.size_mb),),
             ready=ReadyProbe(argv=("/usr/local/bin/ready",), proves="a durable write is acknowledged over TCP"),

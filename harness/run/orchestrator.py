@@ -12,22 +12,22 @@ from typing import Any
 
 from harness.core.clock import Clock, to_ns, to_s
 from harness.core.experiment import Experiment
-from harness.core.history import EventKind, FaultStep, HistoryWriter, Phase
+from harness.core.history import EventKind, HistoryWriter, Phase
 from harness.core.specs import ContainerSpec
 from harness.errors import RunError, RunInterrupted
 from harness.run.abort import AbortCondition
 from harness.run.artifacts import RunFolder
 from harness.run.changes.wiring import changes_of
+from harness.run.fault_lives import FaultLives
 from harness.run.growth import Growing
 from harness.run.interrupts import Interrupts
 from harness.run.plan import Act, lasts_s, time_line
-from harness.run.recorded import enter_phase, record_error, take_step
+from harness.run.recorded import enter_phase, record_error
 from harness.run.recorder import collect_containers, collect_rows, nothing_to_read, read_back
 from harness.run.servers_watch import begin_servers_watch, end_servers_watch
 from harness.run.stage import CLIENT, Stage
 from harness.run.steady import not_steady
 from harness.run.synchronise import measure_offset, note_wall
-from harness.run.targets import lot_of, resolve, resolve_peer
 from harness.run.watcher import Watcher
 from harness.runtime.base import Deployment, Peer, Progress
 
@@ -97,9 +97,7 @@ class Orchestrator:
         )
         self._loaded = False
         self._sessions: Mapping[str, int] = {}  # by node, as of the last snapshot
-        self._targets: dict[int, tuple[str, ...]] = {}
-        self._injected_ns: dict[int, int] = {}  # of the faults that are, or may be, in force
-        self._answers: dict[int, Mapping[str, Any]] = {}  # of the agent to the last step of each fault
+        self._faults = FaultLives(stage.topology, seed, history=self._history, clock=clock, note=watcher.note)
 
     def run(self, facts: dict[str, Any]) -> None:
         """The whole run. `facts` goes to run.json. An error or an interruption is recorded, not raised."""
@@ -154,7 +152,7 @@ class Orchestrator:
         try:
             for act in acts:
                 # a hold counts from the injection itself, which took its time
-                since_ns = self._injected_ns[act.index] if act.undo else start_ns
+                since_ns = self._faults.injected_ns(act.index) if act.undo else start_ns
                 after_s = self._experiment.faults[act.index].hold_s if act.undo else act.at_s
                 self._announce(act, due_ns=since_ns + to_ns(after_s))
                 self._watch_until(client, since_ns + to_ns(after_s))
@@ -172,7 +170,7 @@ class Orchestrator:
         self._history.append(EventKind.ABORTED, {"why": why})
         self._watcher.note(f"aborted: {why}; undoing everything")
         self._abort = AbortCondition(None, 0)
-        for index in self._in_force():
+        for index in self._faults.in_force:
             self._undo(deployment, index)
         self._changing.give_up(why)
         self._phase(Phase.SETTLE, "watching people come back", self._experiment.settle_s)
@@ -253,74 +251,19 @@ class Orchestrator:
 
     def _carry_out(self, deployment: Deployment, act: Act) -> bool:
         """One act; False if the fault could not be shown to have taken effect, which ends the experiment."""
-        fault = self._experiment.faults[act.index]
         if act.undo:
             self._growth.undoing()
             self._undo(deployment, act.index)
             return True
-        targets = self._targets[act.index] = self._resolve(deployment, act.index, fault.target)
-        self._guard_blast_radius(targets)
-        self._step(deployment, act.index, FaultStep.PREPARE)
-        self._injected_ns[act.index] = self._clock.now_ns()  # before the call: what may be in force must be undone
-        self._step(deployment, act.index, FaultStep.INJECT)
-        if self._step(deployment, act.index, FaultStep.CONFIRM):
-            self._watcher.note(f"{fault.fault} on {fault.target} ({', '.join(targets)}), held {fault.hold_s:g} s")
-            return True
-        self._watcher.note(f"{fault.fault} on {fault.target}: no evidence that it took effect; giving up")
-        return False
+        self._faults.aim(deployment, act.index, self._experiment.faults[act.index], self._sessions)
+        self._guard_blast_radius(act.index)
+        return self._faults.inject(deployment, act.index)
 
-    def _resolve(
-        self, deployment: Deployment, index: int, target: str, how: Callable[..., tuple[str, ...]] = resolve
-    ) -> tuple[str, ...]:
-        lot = lot_of(self._seed, index, target)
-        return how(deployment, self._topology, target, sessions=self._sessions, lot=lot)
-
-    def _guard_blast_radius(self, targets: tuple[str, ...]) -> None:
-        """Raises `RunError` before more containers are hit at one time than the experiment admits."""
-        hit = {*targets, *(name for index in self._injected_ns for name in self._targets[index])}
-        if len(hit) > self._experiment.blast_radius:
-            raise RunError(
-                f"{', '.join(sorted(hit))} would be hit at the same time, expected at most "
-                f"{self._experiment.blast_radius}",
-                hint=f"say `blast_radius: {len(hit)}` in the experiment if that is meant",
-            )
-
-    def _in_force(self) -> list[int]:
-        """Faults that are, or may be, in force; the latest first."""
-        return sorted(self._injected_ns, key=lambda index: self._injected_ns[index], reverse=True)
+    def _guard_blast_radius(self, index: int) -> None:
+        self._faults.guard_blast_radius(index, self._experiment.blast_radius)
 
     def _undo(self, deployment: Deployment, index: int) -> None:
-        fault = self._experiment.faults[index]
-        self._step(deployment, index, FaultStep.UNDO)
-        self._step(deployment, index, FaultStep.CONFIRM_RECOVERY)
-        self._step(deployment, index, FaultStep.CLEANUP)
-        del self._injected_ns[index]
-        self._watcher.note(f"{fault.fault} on {fault.target} undone")
-
-    def _step(self, deployment: Deployment, index: int, step: FaultStep) -> bool:
-        fault, targets = self._experiment.faults[index], self._targets[index]
-        details: dict[str, Any] = {}
-        if step is FaultStep.PREPARE:
-            peers = self._resolve(deployment, index, fault.peer, resolve_peer) if fault.peer else ()
-            details = {
-                "fault": fault.fault,
-                "targets": list(targets),
-                "peers": list(peers),
-                "options": dict(fault.options),
-            }
-        answer = take_step(
-            deployment.agent,
-            self._history,
-            self._clock,
-            step,
-            index=index,
-            fault=fault.fault,
-            target=fault.target,
-            targets=targets,
-            details=details,
-        )
-        self._answers[index] = answer
-        return bool(answer["ok"])
+        self._faults.undo(deployment, index)
 
     # -- watching --------------------------------------------------------------------------------------------------
 
@@ -370,7 +313,7 @@ class Orchestrator:
         self._attempt(lambda: self._phase(Phase.DRAIN, "collecting what was measured"))
         deployment = self._stage.deployment
         if deployment is not None:
-            for index in self._in_force():
+            for index in self._faults.in_force:
                 self._attempt(partial(self._undo, deployment, index))
             if self._loaded:
                 self._attempt(self._judge_stage)

@@ -13,7 +13,7 @@ from typing import Any
 
 from harness.core.clock import to_ns, to_s
 from harness.core.experiment import Experiment, Fault, Growth, Load
-from harness.core.history import EventKind, FaultStep, Phase
+from harness.core.history import EventKind, Phase
 from harness.errors import RunError, RunInterrupted, Unproved, UsageError
 from harness.run.growth import Growing
 from harness.run.orchestrator import Orchestrator
@@ -54,8 +54,6 @@ class StepByStep(Orchestrator):
         self._steady_ns: int | None = None
         self._machine: Mapping[str, Any] = {}
         self._interrupted = False
-        self._evidence: dict[int, Any] = {}
-        self._recoveries: dict[int, bool] = {}
 
     @property
     def experiment(self) -> Experiment:
@@ -153,18 +151,20 @@ class StepByStep(Orchestrator):
                 self._experiment = before  # nothing was done
                 raise
             if not proved:
-                raise Unproved(f"{fault.fault} on {fault.target}: no evidence that it took effect{self._said(index)}")
+                said = self._faults.said(index)
+                why = f"no evidence that it took effect: {said}" if said else "no evidence that it took effect"
+                raise Unproved(f"{fault.fault} on {fault.target}: {why}")
             return index
 
     def undo(self, index: int) -> None:
         """Undo a fault; one that is not in force stays as it is. Raises `Unproved` without evidence of its undoing."""
         with self._step_of_script():
-            if index not in self._injected_ns:
+            if not self.in_force(index):
                 return
             # from then on it is not in force, so what is carried with it can't be asked any more
             self._growth.undoing()
             self._undo(self._deployment(), index)
-            if not self._recoveries.get(index):
+            if not self._faults.recovered(index):
                 fault = self._experiment.faults[index]
                 raise Unproved(f"{fault.fault} on {fault.target}: no evidence that it was undone")
 
@@ -196,15 +196,15 @@ class StepByStep(Orchestrator):
 
     def in_force(self, index: int) -> bool:
         """Whether a fault is, or may be, in force."""
-        return index in self._injected_ns
+        return index in self._faults.in_force
 
     def targets(self, index: int) -> tuple[str, ...]:
         """The containers that a fault hit."""
-        return self._targets[index]
+        return self._faults.targets(index)
 
     def evidence(self, index: int) -> Any:
         """What showed that a fault took effect."""
-        return self._evidence.get(index)
+        return self._faults.evidence(index)
 
     def interrupted(self, by: str) -> None:
         """Somebody wished to stop, outside of any step."""
@@ -256,24 +256,15 @@ class StepByStep(Orchestrator):
         self._history.append(EventKind.INTERRUPTED, {"by": error.message})
         self._watcher.note(f"interrupted by {error.message}: undoing, collecting, tearing down")
 
-    def _step(self, deployment: Deployment, index: int, step: FaultStep) -> bool:
-        ok = super()._step(deployment, index, step)
-        answer = self._answers[index]
-        if step is FaultStep.CONFIRM and ok:
-            self._evidence[index] = answer.get("evidence")
-        if step is FaultStep.CONFIRM_RECOVERY:
-            self._recoveries[index] = ok
-        return ok
-
-    def _guard_blast_radius(self, targets: tuple[str, ...]) -> None:
+    def _guard_blast_radius(self, index: int) -> None:
         try:
-            super()._guard_blast_radius(targets)
+            super()._guard_blast_radius(index)
         except RunError as error:  # in a script it is a mistake like any other
             hint = "say faults.inject(..., blast_radius=2) if that is meant"
             raise UsageError(error.message, hint=hint) from error
 
     def _undo(self, deployment: Deployment, index: int) -> None:
-        held_s = round(to_s(self._clock.now_ns() - self._injected_ns[index]), 3)
+        held_s = round(to_s(self._clock.now_ns() - self._faults.injected_ns(index)), 3)
         faults = list(self._experiment.faults)
         faults[index] = replace(faults[index], hold_s=held_s)
         self._did(replace(self._experiment, faults=tuple(faults)))
@@ -295,11 +286,6 @@ class StepByStep(Orchestrator):
         self._folder.write_spec(self._topology, self._experiment)
         self._history.append(EventKind.SPEC, {"sha256": self._folder.spec_sha256})
         super()._write_facts(facts)
-
-    def _said(self, index: int) -> str:
-        answer = self._answers.get(index, {})
-        said = answer.get("message") or answer.get("evidence")
-        return f": {said}" if said else ""
 
     def _deployment(self) -> Deployment:
         deployment = self._stage.deployment

@@ -115,11 +115,11 @@ def test_every_acknowledged_write_is_there_after_postgresql_was_killed(deploymen
 
 
 def remove_from_a_server(deployment: DockerDeployment) -> None:
-    for statement in (
-        "delete from api_tokens where note = 'x2-writer-0/3'",
-        "delete from harness_writes where writer = 'x2-writer' and value = 7",
+    for database, statement in (
+        ("hub", "delete from api_tokens where note = 'x2-writer-0/3'"),
+        ("harness", "delete from harness_writes where writer = 'x2-writer' and value = 7"),
     ):
-        argv = [*AS_POSTGRES, "psql", "-h", "/run/postgresql", "-U", "postgres", "-d", "hub", "-c", statement]
+        argv = [*AS_POSTGRES, "psql", "-h", "/run/postgresql", "-U", "postgres", "-d", database, "-c", statement]
         answer = deployment.execute("database", argv)
         assert answer.output.strip() == "DELETE 1", answer.output
 

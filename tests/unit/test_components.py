@@ -141,7 +141,7 @@ def test_database_settings_are_arguments_in_their_units() -> None:
 def test_the_database_keeps_its_data_on_a_volume() -> None:
     spec = planned()["database"]
     assert spec.mounts == (Mount(volume="database", path="/var/lib/postgresql/data", size_mb=2048),)
-    assert spec.environment == {"DB_NAMES": "hub", "DB_USER": "hub"}
+    assert spec.environment == {"DB_NAMES": "hub harness", "DB_USER": "hub"}
 
 
 # -- ganesha -------------------------------------------------------------------------------------------------------
@@ -203,7 +203,7 @@ def test_the_database_is_read_by_the_superuser_over_the_local_socket(tmp_path: P
     answer = run_database_readback(tmp_path, 'echo "$@"\ncat\n')
     assert (answer.returncode, answer.stderr) == (0, "")
     said, *statements = answer.stdout.splitlines()
-    assert said == "-X -q -A -t -F , -v ON_ERROR_STOP=1 -h /run/postgresql -U postgres -d hub"
+    assert said == "-X -q -A -t -F , -v ON_ERROR_STOP=1 -h /run/postgresql -U postgres -d harness"
     assert (tmp_path / "become").read_text().startswith("--reuid postgres --regid postgres --init-groups psql ")
     assert statements == [
         "select to_regclass('public.harness_writes') is not null as there \\gset",
@@ -250,9 +250,9 @@ def test_the_client_writes_into_the_database_by_its_gate_and_past_every_link() -
     password = "value-of-DB_PASSWORD"
     for topology in (TOPOLOGY, replace(TOPOLOGY, links=(link,))):
         spec = planned(topology)["client"]
-        assert spec.secrets == {"DATABASE_URL": f"postgresql://hub:{password}@10.71.4.20:5432/hub"}
+        assert spec.secrets == {"DATABASE_URL": f"postgresql://hub:{password}@10.71.4.20:5432/harness"}
     spec = planned(replace(TOPOLOGY, database=Patroni(user_timeout_s=7), links=(link,)))["client"]
-    assert spec.secrets == {"DATABASE_URL": f"postgresql://hub:{password}@10.71.4.25:5432/hub"}
+    assert spec.secrets == {"DATABASE_URL": f"postgresql://hub:{password}@10.71.4.25:5432/harness"}
     assert spec.depends_on == ("load-balancer", "database-proxy")
     # as the nodes have it
     node = planned()["workbench-0"].environment

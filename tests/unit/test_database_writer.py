@@ -180,7 +180,7 @@ def environment_of_the_client() -> Mapping[str, str]:
 
 def test_the_way_is_what_the_client_is_told() -> None:
     assert Way.from_environment(environment_of_the_client()) == Way(
-        url="postgresql://hub:secret@10.71.4.20:5432/hub",
+        url="postgresql://hub:secret@10.71.4.20:5432/harness",
         keepalives_idle_s=2,
         keepalives_interval_s=1,
         keepalives_count=3,

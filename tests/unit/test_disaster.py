@@ -227,9 +227,9 @@ def test_new_machines_have_the_databases_under_another_name_until_they_are_resto
     specs = {spec.name: spec for spec in plan(ha, context)}
     new = {name: backup.beside(spec) for name, spec in specs.items()}
     assert {name for name in specs if new[name] != specs[name]} == {"database-0", "database-1", "database-2", "backup"}
-    assert new["database-0"].environment["DB_NAMES"] == "hub_coming hub_1_coming hub_2_coming"
+    assert new["database-0"].environment["DB_NAMES"] == "hub_coming hub_1_coming hub_2_coming harness_coming"
     assert new["backup"].environment == {**specs["backup"].environment, "DB_RESTORED_AS": "_coming"}
-    assert specs["backup"].environment["DB_NAMES"] == "hub hub_1 hub_2"
+    assert specs["backup"].environment["DB_NAMES"] == "hub hub_1 hub_2 harness"
     assert specs["backup"].environment["PGHOST"] == "10.0.0.20,10.0.0.21,10.0.0.22"
     assert [mount.elsewhere for mount in specs["backup"].mounts] == [False, True]
 

@@ -86,7 +86,7 @@ class Members:
     # -- databases -------------------------------------------------------------------------------------------------
 
     def _back_up(self, primary: str) -> str:
-        names = postgresql.databases(self._stage.topology)
+        names = postgresql.every_database(self._stage.topology)
         for name in names:
             self._hands.execute(primary, postgresql.back_up(name))
         return f"database {', '.join(names)} in {primary}"
