@@ -80,7 +80,7 @@ baseline: .venv/.ready  ## the last matrix joins the baseline of make nightly, o
 
 test: .venv/.ready lint browser compose-tool  ## lint, types, and the tests: unit, integration, e2e
 	$(BIN)/pytest -n auto tests/unit tests/e2e/test_page.py
-	$(BIN)/pytest tests/integration tests/e2e --ignore tests/e2e/test_page.py
+	$(BIN)/pytest --durations=40 tests/integration tests/e2e --ignore tests/e2e/test_page.py
 
 test-unit: .venv/.ready  ## the tests without Docker, in seconds
 	$(BIN)/pytest -n auto tests/unit

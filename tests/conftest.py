@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import docker
 import hypothesis
@@ -33,6 +34,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for kind in ("integration", "e2e"):
             if kind in item.path.parts:
                 item.add_marker(kind)
+
+
+def first_of(*values: Any) -> list[Any]:
+    """For `parametrize`: ways to the same thing on real containers, of which `make test` goes the first and
+    `make test-all` every one. One that takes several arguments is a tuple."""
+    return [
+        values[0],
+        *(
+            pytest.param(*(value if isinstance(value, tuple) else (value,)), marks=pytest.mark.catalogue)
+            for value in values[1:]
+        ),
+    ]
 
 
 @pytest.fixture(scope="session")

@@ -78,6 +78,7 @@ def start(tmp_path: Path, runtime: DockerRuntime) -> Callable[..., Run]:
     return go
 
 
+@pytest.mark.catalogue
 def test_two_runs_at_once_keep_the_promise_and_do_not_disturb_each_other(
     start: Callable[..., Run], engine: docker.DockerClient
 ) -> None:

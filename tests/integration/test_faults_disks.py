@@ -21,7 +21,7 @@ from harness.errors import PeerError
 from harness.runtime.docker import DockerDeployment, DockerRuntime
 from harness.runtime.janitor import find_remains, heal
 from harness.spec.loader import load_topology
-from tests.conftest import ROOT, eventually, left_of, seconds_until_gone
+from tests.conftest import ROOT, eventually, first_of, left_of, seconds_until_gone
 from tests.integration.rig import IDLE, break_it, deployed, mend_it, pid_of, step, without_people
 
 TOPOLOGY = load_topology(ROOT / "topologies/active-passive.yaml")
@@ -96,7 +96,7 @@ def test_a_disk_error_makes_the_file_system_read_only_until_it_is_repaired(
     assert pid_of(engine, machine, "disky") not in (0, before), "an administrator shuts it down for that"
 
 
-@pytest.mark.parametrize("state", ["stopped", "paused"])
+@pytest.mark.parametrize("state", first_of("stopped", "paused"))
 def test_a_read_only_disk_is_repaired_whatever_its_machine_does(
     machine: DockerDeployment, engine: docker.DockerClient, state: str
 ) -> None:
@@ -242,7 +242,7 @@ def start_harness(run_id: str, kind: str) -> subprocess.Popen[str]:
     return process
 
 
-@pytest.mark.parametrize("kind", ["io_stall", "read_only"])
+@pytest.mark.parametrize("kind", first_of("io_stall", "read_only"))
 def test_nothing_is_left_when_the_harness_dies_with_a_broken_disk(
     runtime: DockerRuntime, engine: docker.DockerClient, run_id: str, kind: str
 ) -> None:
@@ -254,7 +254,7 @@ def test_nothing_is_left_when_the_harness_dies_with_a_broken_disk(
 
 
 @pytest.mark.parametrize("machine_too", [False, True])
-@pytest.mark.parametrize("kind", ["io_stall", "read_only", "disk_full"])
+@pytest.mark.parametrize("kind", first_of("io_stall", "read_only", "disk_full"))
 def test_doctor_heals_a_broken_disk_that_a_dead_agent_left(
     runtime: DockerRuntime, engine: docker.DockerClient, run_id: str, kind: str, machine_too: bool
 ) -> None:

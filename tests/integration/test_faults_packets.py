@@ -14,7 +14,7 @@ import pytest
 
 from harness.core.names import AGENT_ROLE
 from harness.runtime.docker import DockerDeployment
-from tests.conftest import eventually
+from tests.conftest import eventually, first_of
 from tests.integration.rig import IDLE, break_it, mend_it, pid_of, step
 
 #: Nothing is lost between containers of one bridge that are not under a fault.
@@ -115,7 +115,9 @@ def test_a_partition_loses_what_it_should_and_nothing_else(
 
 @pytest.mark.parametrize(
     ("direction", "told"),
-    [("both", ("refused", "refused")), ("to_peer", ("refused", "silence")), ("from_peer", ("silence", "refused"))],
+    first_of(
+        ("both", ("refused", "refused")), ("to_peer", ("refused", "silence")), ("from_peer", ("silence", "refused"))
+    ),
 )
 def test_a_partition_that_rejects_tells_the_sender_at_once(
     machines: DockerDeployment, direction: str, told: tuple[str, str]
@@ -139,7 +141,7 @@ def opens(deployment: DockerDeployment, sender: str, receiver: str) -> bool:
     return deployment.execute(sender, ["bash", "-c", ask], timeout_s=1).exit_code == 0
 
 
-@pytest.mark.parametrize("direction", ["both", "to_peer", "from_peer"])
+@pytest.mark.parametrize("direction", first_of("both", "to_peer", "from_peer"))
 def test_a_partition_holds_up_a_connection_that_is_open(machines: DockerDeployment, direction: str) -> None:
     listener = replace(IDLE, name="listener", host_number=12, mounts=(), command=("perl", "-e", COUNT_LINES))
     machines.start([listener], lambda spec, seconds: None)
@@ -197,7 +199,7 @@ def test_a_partition_from_itself_is_refused(machines: DockerDeployment) -> None:
         machines.agent.call("fault", step="prepare", index=0, fault="partition", targets=["idle"], peers=["idle"])
 
 
-@pytest.mark.parametrize("peers", [["peer"], []])
+@pytest.mark.parametrize("peers", first_of(["peer"], []))
 def test_loss_loses_the_share_that_was_asked_for_each_way(machines: DockerDeployment, peers: list[str]) -> None:
     sent, low, high = 1000, 700 - 88, 700 + 88  # six standard deviations of a binomial count: once in 500 million
     break_it(machines, "loss", peers=peers, options={"percent": 30})
@@ -218,7 +220,7 @@ def test_the_whole_range_of_shares_is_proven(machines: DockerDeployment) -> None
         mend_it(machines, index=index)
 
 
-@pytest.mark.parametrize("how", ["drop", "reject"])
+@pytest.mark.parametrize("how", first_of("drop", "reject"))
 def test_dns_takes_the_names_away_and_nothing_else(
     machines: DockerDeployment, engine: docker.DockerClient, how: str
 ) -> None:

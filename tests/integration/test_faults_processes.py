@@ -13,7 +13,7 @@ import pytest
 
 from harness.errors import PeerError
 from harness.runtime.docker import DockerDeployment
-from tests.conftest import eventually
+from tests.conftest import eventually, first_of
 from tests.integration.rig import IDLE, break_it, mend_it, pid_of, step
 
 TICK = "while :; do echo $0; sleep 0.02; done"
@@ -130,7 +130,7 @@ def test_freeze_stops_one_process_and_leaves_the_others_alone(deployment: Docker
     goes_on(deployment, "worker")
 
 
-@pytest.mark.parametrize("meanwhile", ["killed", "paused", "restarted", "removed"])
+@pytest.mark.parametrize("meanwhile", first_of("killed", "paused", "restarted", "removed"))
 def test_undo_of_freeze_copes_with_what_happened_meanwhile(
     deployment: DockerDeployment, engine: docker.DockerClient, meanwhile: str
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 from harness.errors import PeerError
 from harness.runtime.docker import DockerDeployment, DockerRuntime
 from harness.spec.loader import load_topology
-from tests.conftest import ROOT, eventually
+from tests.conftest import ROOT, eventually, first_of
 from tests.integration.rig import break_it, deployed, mend_it, pid_of, step, without_people
 
 TOPOLOGY = load_topology(ROOT / "topologies/active-passive.yaml")
@@ -69,7 +69,7 @@ def test_useful_processes_are_found_by_their_names(platform: DockerDeployment) -
     assert not missing, "\n".join(missing)
 
 
-@pytest.mark.parametrize("process", ["jupyterhub", "configurable-http-proxy", "session_forker"])
+@pytest.mark.parametrize("process", first_of("jupyterhub", "configurable-http-proxy", "session_forker"))
 def test_a_crash_on_a_node_is_mended_by_its_supervisor(
     platform: DockerDeployment, engine: docker.DockerClient, process: str
 ) -> None:
@@ -85,14 +85,14 @@ def test_a_crash_on_a_node_is_mended_by_its_supervisor(
 
 @pytest.mark.parametrize(
     ("container", "options"),
-    [
+    first_of(
         ("workbench", {"process": "node_supervisor"}),
         ("workbench", {"process": "nfsfuse"}),
         ("database", {"process": "postgres"}),
         ("load-balancer", {"process": "haproxy"}),
         ("load-balancer", {"process": "haproxy", "workers": True}),
         ("storage", {"process": "ganesha.nfsd"}),
-    ],
+    ),
     ids=str,
 )
 def test_a_crash_that_nobody_mends_is_undone_by_starting_the_machine_anew(

@@ -30,7 +30,7 @@ from harness.core.words import Role
 from harness.run.targets import resolve
 from harness.runtime.base import ExecResult
 from harness.runtime.docker import DockerDeployment, DockerRuntime
-from tests.conftest import eventually
+from tests.conftest import eventually, first_of
 from tests.integration.rig import break_it, deployed, mend_it, pid_of, without_people
 
 TOPOLOGY = Topology(
@@ -218,7 +218,7 @@ def test_the_published_balancer_serves_whether_it_holds_the_address_or_not(pairs
         assert holder(pairs, Role.LOAD_BALANCER) == other(before)
 
 
-@pytest.mark.parametrize("kind", ["kill", "stop", "isolate"])
+@pytest.mark.parametrize("kind", first_of("kill", "stop", "isolate"))
 def test_the_other_balancer_takes_over_and_the_healed_one_comes_back_as_backup(
     pairs: DockerDeployment, kind: str
 ) -> None:
@@ -236,7 +236,7 @@ def test_a_balancer_that_hangs_loses_the_address_and_one_of_both_has_it_afterwar
     assert observed.without_page_s < 3
 
 
-@pytest.mark.parametrize("kind", ["crash", "freeze"])
+@pytest.mark.parametrize("kind", first_of("crash", "freeze"))
 def test_a_machine_whose_haproxy_is_dead_or_hangs_gives_the_address_away(
     pairs: DockerDeployment, engine: docker.DockerClient, kind: str
 ) -> None:
@@ -296,7 +296,7 @@ def test_the_address_stays_where_neither_reaches_a_node(pairs: DockerDeployment)
     assert holder(pairs, Role.LOAD_BALANCER) == kept
 
 
-@pytest.mark.parametrize("kind", ["kill", "nfs_restart"])
+@pytest.mark.parametrize("kind", first_of("kill", "nfs_restart"))
 def test_the_other_server_takes_over_and_nothing_is_lost(pairs: DockerDeployment, kind: str) -> None:
     assert lose(pairs, Role.STORAGE, kind).without_write_s < 5
 
@@ -325,7 +325,7 @@ def test_a_server_that_hangs_loses_the_address_and_is_started_anew(pairs: Docker
     assert observed.without_write_s < 10
 
 
-@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("number", first_of(0, 1))
 def test_a_storage_machine_that_hung_knows_nothing_old_when_it_wakes(pairs: DockerDeployment, number: int) -> None:
     """Whichever has the address then: number 0 has the higher priority, and both servers are started anew."""
     if holder(pairs, Role.STORAGE) != SERVERS[number]:

@@ -181,6 +181,7 @@ def test_a_failover_loses_nothing_and_the_dead_server_comes_back_as_a_replica(cl
 
 
 # the last one: for ttl_s after it replicas take the former primary for alive (see docs/architecture.md, "The database")
+@pytest.mark.catalogue
 def test_writes_go_on_without_etcd(cluster: DockerDeployment) -> None:
     (primary,) = primaries(cluster)
     with watched(cluster, "without_etcd", primary) as observed:
