@@ -139,6 +139,7 @@ def catalog() -> Catalog:
 
 def runtime(say: Callable[[str], None] = say) -> DockerRuntime:
     """An engine that answers, started where it may be; says what dead runs left on it."""
+    from harness.core.words import counted
     from harness.runtime.docker import DockerRuntime
     from harness.runtime.engine import ensure_engine
     from harness.runtime.janitor import find_remains
@@ -146,7 +147,8 @@ def runtime(say: Callable[[str], None] = say) -> DockerRuntime:
     client = ensure_engine(say)
     for remains in find_remains(client):
         if not remains.alive:
-            say(f"run {remains.run_id} died and left {len(remains.names())} things: `harness doctor` removes them")
+            things = counted(len(remains.names()), "thing")
+            say(f"run {remains.run_id} died and left {things}: `harness doctor` removes them")
     return DockerRuntime(client)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
-__all__ = ["LEAVE", "Capability", "Recovery", "Role", "ServerEventKind", "SessionOutcome", "Store"]
+__all__ = ["LEAVE", "Capability", "Recovery", "Role", "ServerEventKind", "SessionOutcome", "Store", "counted"]
 
 
 #: In the rows of operations, where others have a capability: the owner of a session ended it and went. It is always
@@ -108,3 +108,8 @@ class ServerEventKind(StrEnum):
     """A program was started."""
     SERVING = "serving"
     """It is ready for whoever comes."""
+
+
+def counted(count: int, thing: str) -> str:
+    """`1 cell`, `2 cells`; of things whose plural ends in `s`."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"

@@ -9,7 +9,7 @@ from harness.analysis.gains import Gain, NinesAllowed
 from harness.analysis.matrix_result import MatrixResult
 from harness.analysis.standing import Cell, CellTrial, Standing
 from harness.core.topology import Promise
-from harness.core.words import Recovery, SessionOutcome
+from harness.core.words import Recovery, SessionOutcome, counted
 from harness.report import words
 from harness.report.nines import duration
 
@@ -137,7 +137,7 @@ def headline(result: MatrixResult) -> str:
     """How many cells stand how, and the exit code."""
     counts = ", ".join(f"{count} {word.value}" for word, count in result.counts.items())
     each = f" of {result.trials} trials" if result.trials else ""
-    return f"{len(result.cells)} cells{each}: {counts}; exit code {result.exit_code}"
+    return f"{counted(len(result.cells), 'cell')}{each}: {counts}; exit code {result.exit_code}"
 
 
 def resume_command(result: MatrixResult, path: str) -> str:

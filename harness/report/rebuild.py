@@ -10,6 +10,7 @@ from rich.text import Text
 
 from harness.core.drift import Drift
 from harness.core.rebuild import Rebuild
+from harness.core.words import counted
 
 __all__ = ["rebuild_line", "render_rebuild"]
 
@@ -47,8 +48,8 @@ def _counted(drift: Sequence[Drift], where: str) -> str:
     if not drift:
         return f"{where} was as declared"
     machines = len({one.container for one in drift})
-    things = "1 thing" if len(drift) == 1 else f"{len(drift)} things"
-    return f"{things} on {machines} of the machines of {where} {'was' if len(drift) == 1 else 'were'} not as declared"
+    were = "was" if len(drift) == 1 else "were"
+    return f"{counted(len(drift), 'thing')} on {machines} of the machines of {where} {were} not as declared"
 
 
 def _drift(drift: Sequence[Drift]) -> Table:

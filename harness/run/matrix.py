@@ -16,6 +16,7 @@ from harness.analysis.standing import Cell, CellTrial
 from harness.core.clock import Clock
 from harness.core.experiment import Experiment
 from harness.core.rules import FaultRules
+from harness.core.words import counted
 from harness.errors import RunInterrupted, SpecError, UsageError
 from harness.report.matrix import promised
 from harness.run.choice import Chosen, choose
@@ -268,10 +269,10 @@ def dry_lines(rows: Sequence[Chosen], trials: int | None = None) -> Iterator[str
     later_s = sum(phase_range_s(one) / 2 for one in runs if one.faults) if trials else 0.0
     minutes = (sum(map(_seconds, runs)) + later_s) / 60
     apply = sum(len(row.experiments) for row in rows)
-    each = f", {trials} trials each, {len(plan.controls)} control runs" if trials else ""
+    each = f", {trials} trials each, {counted(len(plan.controls), 'control run')}" if trials else ""
     yield (
-        f"{total} cells, of which {apply} apply{each}: {minutes:.0f} min at the least, and the time that each platform "
-        "takes to come up"
+        f"{counted(total, 'cell')}, of which {apply} apply{each}: {minutes:.0f} min at the least, "
+        "and the time that each platform takes to come up"
     )
     wide = max((len(name) for row in rows for name in row.names), default=0)
     for row in rows:

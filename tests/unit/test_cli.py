@@ -306,7 +306,7 @@ def test_a_matrix_is_checked_and_listed_before_anything_starts(harness: Harness,
         assert code == 64
         assert "there is no" in error
     code, out, _ = harness("matrix", "active-passive", "suite", "--trials", "3", "--dry-run")
-    assert "4 cells, of which 4 apply, 3 trials each, 1 control runs" in out
+    assert "4 cells, of which 4 apply, 3 trials each, 1 control run" in out
 
 
 def test_a_matrix_is_shown_and_its_standing_is_the_exit_code(
@@ -323,7 +323,7 @@ def test_a_matrix_is_shown_and_its_standing_is_the_exit_code(
     argv = ["active-passive", "node-kill", "--users", "3", "--seed", "5", "--trials", "2", "--results", str(tmp_path)]
     code, out, _ = harness("matrix", *argv)
     assert code == 2
-    assert "1 cells: 1 no proof; exit code 2" in out
+    assert "1 cell: 1 no proof; exit code 2" in out
     assert f"matrix: {tmp_path}/matrix.json" in out
     assert (asked["runtime"], asked["seed"], asked["results"]) == ("the engine", 5, tmp_path)
     assert [one.load.users for row in asked["rows"] for one in row.experiments] == [3]
