@@ -1,6 +1,7 @@
 """How long a rebuild from nothing takes beside bringing the same topology up, images built: `make bench`.
 
-Brings `active-active` up to stay seven times, and rebuilds it seven times: single ones differ by as much as the two do. Asserts nothing.
+Brings `active-active` up to stay seven times, and rebuilds it seven times: single ones differ by as much as the two do.
+Asserts nothing.
 """
 
 from __future__ import annotations
