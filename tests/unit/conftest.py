@@ -37,27 +37,21 @@ def damaged(usual: Result, tmp_path: Path) -> RunFolder:
     return RunFolder.existing(shutil.copytree(usual.folder.path, tmp_path / usual.folder.path.name))
 
 
-@pytest.fixture
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pages without their charts, which take as long as the rest of a run. Charts of all kinds of runs are drawn where
-    a test asks for `drawn_run`, and in test_report and test_growth."""
-    monkeypatch.setattr("harness.report.charts.timeline", lambda *_: None)
+@pytest.fixture(autouse=True)
+def undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages without their charts, which take as long as the rest of a run; tests marked `drawn` have them."""
+    if request.node.get_closest_marker("drawn") is None:
+        monkeypatch.setattr("harness.report.charts.timeline", lambda *_: None)
 
 
 @pytest.fixture
-def drawn_run(tmp_path: Path, topology: Topology, node_kill: Experiment) -> Run:
+def run(tmp_path: Path, topology: Topology, node_kill: Experiment) -> Run:
     """Carries out a run."""
 
     def go(behaviour: Behaviour | None = None, *, on: Topology = topology, what: Experiment = node_kill) -> Result:
         return run_once(tmp_path, on, what, behaviour)
 
     return go
-
-
-@pytest.fixture
-def run(drawn_run: Run, undrawn: None) -> Run:
-    """Carries out a run whose page has no charts."""
-    return drawn_run
 
 
 @pytest.fixture

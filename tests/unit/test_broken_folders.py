@@ -120,7 +120,7 @@ def test_what_only_says_how_it_was_run_must_be_readable(harness: Harness, damage
 @pytest.mark.parametrize("harm", HARMS)
 @pytest.mark.parametrize("names", [DERIVED, LOGS])
 def test_what_nothing_is_measured_from_changes_no_number(
-    harness: Harness, usual: Result, damaged: RunFolder, undrawn: None, names: tuple[str, ...], harm: Harm
+    harness: Harness, usual: Result, damaged: RunFolder, names: tuple[str, ...], harm: Harm
 ) -> None:
     for name in names:
         harm(damaged.path / name)
@@ -139,9 +139,7 @@ def test_without_a_report_the_page_is_the_report(harness: Harness, damaged: RunF
         assert not damaged.page_beside.exists()
 
 
-def test_a_folder_that_is_whole_again_has_its_report_again(
-    harness: Harness, usual: Result, damaged: RunFolder, undrawn: None
-) -> None:
+def test_a_folder_that_is_whole_again_has_its_report_again(harness: Harness, usual: Result, damaged: RunFolder) -> None:
     name = "probes.parquet"
     remove(damaged.path / name)
     assert harness("analyze", str(damaged.path))[0] == 70

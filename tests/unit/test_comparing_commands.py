@@ -132,7 +132,7 @@ def test_a_file_that_can_not_be_written_is_said(kept: Kept, harness: Harness, tm
 
 
 def test_runs_of_the_same_thing_are_never_worse(
-    kept: Kept, harness: Harness, tmp_path: Path, topology: Topology, node_kill: Experiment, undrawn: None
+    kept: Kept, harness: Harness, tmp_path: Path, topology: Topology, node_kill: Experiment
 ) -> None:
     """Twenty comparisons of five runs with five others, of twelve whole runs whose take-overs vary by two seconds."""
     behaviour = Behaviour(takeover_spread_s=2.0)

@@ -81,7 +81,7 @@ Say = Callable[[Sequence[str]], tuple[int, str]]
 
 
 @pytest.fixture
-def scratch(tmp_path: Path, usual: Result, monkeypatch: pytest.MonkeyPatch, undrawn: None) -> Path:
+def scratch(tmp_path: Path, usual: Result, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder like a checkout after a run of `node-kill` on `active-passive`, and the rates that the page on nines
     shows."""
     for folder in ("topologies", "experiments"):

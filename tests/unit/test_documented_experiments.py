@@ -20,7 +20,7 @@ PAGE = ROOT / "docs/writing-experiments.md"
 
 
 @pytest.fixture
-def inner(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, usual: object, undrawn: None) -> Inner:
+def inner(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, usual: object) -> Inner:
     """A folder with what the page has one write, and the experiment that it tells of."""
     made = Inner(pytester, monkeypatch)
     for name, language, number in (

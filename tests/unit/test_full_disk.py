@@ -143,9 +143,7 @@ def test_rows_without_room_make_the_run_an_error_that_names_the_file(
     assert harness("analyze", str(result.folder.path))[0] == 70
 
 
-def test_reports_without_room_are_made_later(
-    harness: Harness, damaged: RunFolder, usual: Result, undrawn: None
-) -> None:
+def test_reports_without_room_are_made_later(harness: Harness, damaged: RunFolder, usual: Result) -> None:
     damaged.measures_file.unlink()
     before = damaged.report.read_text()
     with files_at_most(ROWS_DO_NOT_FIT):

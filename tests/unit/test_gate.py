@@ -20,6 +20,8 @@ from harness.report.html import render_html
 from harness.report.junit import render_junit
 from tests.unit.analysis_runs import OF_INSTRUMENTS, history, op, probe, record
 
+pytestmark = pytest.mark.drawn
+
 REFUSAL = "WebSocketBadStatusException: 403"
 DOUBT = "the steady state was not reached: "
 

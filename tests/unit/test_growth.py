@@ -73,7 +73,7 @@ def growing(n_minus_one: Experiment) -> Experiment:
 
 
 @pytest.fixture
-def run(tmp_path: Path, growing: Experiment, undrawn: None) -> Run:
+def run(tmp_path: Path, growing: Experiment) -> Run:
     def go(behaviour: Behaviour | None = None, *, what: Experiment = growing, **more: Any) -> SuiteEntry:
         return run_on(tmp_path, behaviour, what, **more)
 
@@ -231,7 +231,6 @@ def test_people_who_are_overloaded_on_purpose_abort_nothing(run: Run, growing: E
     assert measures.verdict.outcome is Outcome.PASS, measures.verdict.reasons
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_the_next_experiment_gets_a_fresh_platform(tmp_path: Path, topology: Topology, growing: Experiment) -> None:
     clock = FakeClock()
     runtime = FakeRuntime(clock, topology)

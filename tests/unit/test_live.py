@@ -159,7 +159,7 @@ Watched = Callable[[bool], str]
 
 
 @pytest.fixture
-def watched(tmp_path: Path, topology: Topology, node_kill: Experiment, undrawn: None) -> Watched:
+def watched(tmp_path: Path, topology: Topology, node_kill: Experiment) -> Watched:
     """A whole run on the fake platform, as it was shown."""
 
     def go(terminal: bool) -> str:

@@ -26,7 +26,7 @@ def catalog(tmp_path: Path) -> Catalog:
 
 
 @pytest.fixture
-def bench(catalog: Catalog, tmp_path: Path, undrawn: None) -> MatrixBench:
+def bench(catalog: Catalog, tmp_path: Path) -> MatrixBench:
     return MatrixBench(catalog, tmp_path / "results")
 
 

@@ -86,7 +86,7 @@ def test_a_platform_serves_whoever_needs_the_same_and_did_not_ask_for_a_fresh_on
 
 
 def test_trials_of_an_upgrade_begin_with_its_release_after_a_control_run_without_it(
-    pair: Topology, rolling: Experiment, tmp_path: Path, undrawn: None
+    pair: Topology, rolling: Experiment, tmp_path: Path
 ) -> None:
     clock = FakeClock()
     runtime = FakeRuntime(clock, pair)
@@ -125,7 +125,7 @@ def test_a_planned_change_comes_at_a_moment_that_is_drawn_and_is_in_the_schedule
 
 
 def test_a_matrix_runs_an_upgrade_between_other_experiments(
-    pair: Topology, rolling: Experiment, short_kill: Experiment, tmp_path: Path, undrawn: None
+    pair: Topology, rolling: Experiment, short_kill: Experiment, tmp_path: Path
 ) -> None:
     clock = FakeClock()
     runtime = FakeRuntime(clock, pair)
@@ -150,7 +150,7 @@ def test_a_matrix_with_trials_gives_an_upgrade_a_control_run_on_its_own_release(
 
 
 def test_an_upgrade_as_a_pytest_test_has_a_platform_of_its_own(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, usual: object, undrawn: None
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, usual: object
 ) -> None:
     inner = Inner(pytester, monkeypatch)
     short = "settle_s: 6\nload: {users: 2, ramp_s: 1}\n"

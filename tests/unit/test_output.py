@@ -39,7 +39,7 @@ def one_document(text: str, *, schema: int = 1) -> dict[str, Any]:
 
 
 @pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch, topology: Topology, tmp_path: Path, undrawn: None) -> list[str]:
+def fake(monkeypatch: pytest.MonkeyPatch, topology: Topology, tmp_path: Path) -> list[str]:
     """Commands run on the fake platform and a fake clock; gives the options that make them short."""
 
     def on_the_fake(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -110,7 +110,7 @@ def test_a_matrix_as_a_document_is_its_file(harness: Harness, fake: list[str], t
     (file,) = (tmp_path / "matrix").glob("*.json")
     assert found == json.loads(file.read_text())
     assert (found["exit_code"], [cell["standing"] for cell in found["cells"]]) == (code, ["as promised"])
-    assert error.endswith(f"1 cells: 1 as promised; exit code 0\nmatrix: {file}\n")
+    assert error.endswith(f"1 cell: 1 as promised; exit code 0\nmatrix: {file}\n")
 
 
 def test_a_calibration_as_a_document_is_its_file(
@@ -136,7 +136,7 @@ def test_a_calibration_as_a_document_is_its_file(
     assert "the history was not closed" in error
 
 
-def test_an_analysis_as_a_document(harness: Harness, usual: Result, tmp_path: Path, undrawn: None) -> None:
+def test_an_analysis_as_a_document(harness: Harness, usual: Result, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(usual.folder.path, tmp_path / "run"))
     code, out, error = harness("analyze", str(folder), "--json")
     assert code == 0

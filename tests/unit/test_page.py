@@ -26,6 +26,8 @@ from harness.run.paper import paper_picture
 from tests.unit.analysis_runs import PROMISE, fault_events, grid_probes, history, op, record, topology, twelve_users
 from tests.unit.page_reader import Page
 
+pytestmark = pytest.mark.drawn
+
 MEBIBYTE = 2**20
 
 

@@ -35,8 +35,9 @@ def test_active_passive_keeps_its_promise_when_a_node_dies(usual: Result) -> Non
     assert usual.runtime.deployments[0].removed
 
 
-def test_a_standby_that_never_takes_over_breaks_the_promise(drawn_run: Run) -> None:
-    result = drawn_run(on=load_topology(NO_TAKEOVER), what=experiment("node-kill"))
+@pytest.mark.drawn
+def test_a_standby_that_never_takes_over_breaks_the_promise(run: Run) -> None:
+    result = run(on=load_topology(NO_TAKEOVER), what=experiment("node-kill"))
     assert result.outcome is Outcome.FAIL
     assert result.measures.worst_recovery.value == "by_repair"
     assert any("by_repair" in reason for reason in result.measures.verdict.reasons)
@@ -61,8 +62,9 @@ def test_a_recovery_of_the_fault_that_cannot_be_seen_is_inconclusive(run: Run) -
     assert run(Behaviour(faults={"kill": Unconfirmed()})).outcome is Outcome.INCONCLUSIVE
 
 
-def test_no_steady_state_is_inconclusive_and_nothing_is_broken(drawn_run: Run) -> None:
-    result = drawn_run(Behaviour(steady=False))
+@pytest.mark.drawn
+def test_no_steady_state_is_inconclusive_and_nothing_is_broken(run: Run) -> None:
+    result = run(Behaviour(steady=False))
     assert result.outcome is Outcome.INCONCLUSIVE
     assert result.steps() == []
     assert any("0 of 12 people work" in reason for reason in result.measures.verdict.reasons)
@@ -90,15 +92,17 @@ def test_the_history_says_how_many_people_worked_when_the_wait_for_the_steady_st
         assert event.data["seconds"] > 0
 
 
-def test_a_container_that_never_gets_ready_is_an_error_with_its_log(drawn_run: Run) -> None:
-    result = drawn_run(Behaviour(never_ready="database"))
+@pytest.mark.drawn
+def test_a_container_that_never_gets_ready_is_an_error_with_its_log(run: Run) -> None:
+    result = run(Behaviour(never_ready="database"))
     assert result.outcome is Outcome.ERROR
     assert any("database was not ready" in reason for reason in result.measures.verdict.reasons)
     assert any("boom" in note for note in result.watcher.notes)
     assert result.runtime.deployments[0].removed
 
 
-def test_an_interruption_in_mid_fault_undoes_it_and_is_inconclusive(drawn_run: Run) -> None:
+@pytest.mark.drawn
+def test_an_interruption_in_mid_fault_undoes_it_and_is_inconclusive(run: Run) -> None:
     def interrupt_while_the_node_is_away(_now_ns: int) -> None:
         if stopped():
             raise RunInterrupted("SIGINT")
@@ -117,7 +121,7 @@ def test_an_interruption_in_mid_fault_undoes_it_and_is_inconclusive(drawn_run: R
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FakeRuntime, "open", open_and_remember)
-        result = drawn_run(behaviour)
+        result = run(behaviour)
     assert result.outcome is Outcome.INCONCLUSIVE
     assert any("SIGINT" in reason for reason in result.measures.verdict.reasons)
     platform = result.runtime.deployments[0].platform
@@ -137,9 +141,10 @@ def test_more_users_than_the_memory_carries_is_said_before_anything_starts(run: 
         run(what=crowd)
 
 
-def test_two_faults_in_one_timeline(drawn_run: Run, node_kill: Experiment) -> None:
+@pytest.mark.drawn
+def test_two_faults_in_one_timeline(run: Run, node_kill: Experiment) -> None:
     second = Fault(fault="kill", target="workbench[active]", at_s=60, hold_s=30)
-    result = drawn_run(what=replace(node_kill, faults=(*node_kill.faults, second)))
+    result = run(what=replace(node_kill, faults=(*node_kill.faults, second)))
     log_in = next(one for one in result.measures.capabilities if one.capability == "log_in")
     assert [outage.recovery.value for outage in log_in.outages] == ["by_design", "by_design"]
 

@@ -23,7 +23,7 @@ ASKED = ("preupgrade", "active-active", "--from", "previous", "--to", "current")
 
 
 @pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, undrawn: None) -> list[str]:
+def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     topology = load_topology(ROOT / "topologies/active-active.yaml")
 
     def on_the_fake(original: Callable[..., Any]) -> Callable[..., Any]:

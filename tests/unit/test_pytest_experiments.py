@@ -23,7 +23,7 @@ ACTIVE_PASSIVE = SOUND
 
 
 @pytest.fixture
-def inner(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, usual: object, undrawn: None) -> Inner:
+def inner(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, usual: object) -> Inner:
     made = Inner(pytester, monkeypatch)
     made.write("experiments/node-kill.yaml", NODE_KILL)
     return made

@@ -27,7 +27,7 @@ START = "    load.start(users=2, ramp_s=1)\n"
 
 
 @pytest.fixture
-def inner(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, usual: object, undrawn: None) -> Inner:
+def inner(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, usual: object) -> Inner:
     return Inner(pytester, monkeypatch)
 
 

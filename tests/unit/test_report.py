@@ -34,6 +34,8 @@ from tests.unit.analysis_runs import (
 )
 from tests.unit.page_reader import Page
 
+pytestmark = pytest.mark.drawn
+
 STANDBY = [(-5.0, "DOWN"), (6.8, "UP"), (8.0, "DOWN")]
 HOSTILE = "</script><script>alert(1)</script> [bold]&\"'"
 

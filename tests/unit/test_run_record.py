@@ -121,8 +121,9 @@ def test_homes_on_each_nodes_own_disk_are_read_there_and_what_a_person_left_behi
     assert set(record[record["store"] == Store.HOME.value]["place"]) == {"storage"}
 
 
-def test_a_lost_row_is_an_error_not_silence(drawn_run: Run) -> None:
-    result = drawn_run(Behaviour(lose_row=True))
+@pytest.mark.drawn
+def test_a_lost_row_is_an_error_not_silence(run: Run) -> None:
+    result = run(Behaviour(lose_row=True))
     assert result.outcome is Outcome.ERROR
     assert any("SHA-256" in reason for reason in result.measures.verdict.reasons)
 

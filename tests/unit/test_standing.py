@@ -179,7 +179,7 @@ def test_a_flaky_cell_is_shown_with_all_its_trials(passed: Measures) -> None:
     assert "flaky: pair, node-kill: trial 1: as promised: all" in text
     assert "trial 1: as promised: by design, 4.0 s, 12 restarted: pair/node-kill/run-1/report.html" in text
     assert "trial 2: BROKEN: did not recover, 4.0 s, 11 restarted, 1 lost: pair/node-kill/run-2/report.html" in text
-    assert "1 cells of 2 trials: 1 flaky; exit code 1" in text
+    assert "1 cell of 2 trials: 1 flaky; exit code 1" in text
 
 
 def test_an_unfinished_matrix_says_how_to_go_on(passed: Measures) -> None:

@@ -32,7 +32,7 @@ Suite = Callable[..., tuple[list[SuiteEntry], FakeRuntime]]
 
 
 @pytest.fixture
-def suite(tmp_path: Path, topology: Topology, undrawn: None) -> Suite:
+def suite(tmp_path: Path, topology: Topology) -> Suite:
     def go(
         experiments: Sequence[Experiment], behaviour: Behaviour | None = None
     ) -> tuple[list[SuiteEntry], FakeRuntime]:

@@ -21,6 +21,8 @@ from harness.run.paper import paper_picture
 from tests.unit.analysis_runs import grid_probes, history, op, record
 from tests.unit.attach_files import loaded
 
+pytestmark = pytest.mark.drawn
+
 #: People work each second, but for 10 s of 40.
 AWAY = {capability.value: (10.0, 14.0) for capability in Capability}
 
