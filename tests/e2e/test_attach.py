@@ -203,6 +203,7 @@ def test_what_may_not_be_is_refused_and_nothing_is_changed(
     assert changed(before, inspections(engine, place)) == []
 
 
+@pytest.mark.catalogue
 def test_a_node_is_killed_and_started_again(
     place: Place, engine: docker.DockerClient, attach: dict[str, Any], tmp_path: Path
 ) -> None:

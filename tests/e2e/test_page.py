@@ -241,6 +241,7 @@ def test_printed_it_has_the_plots_on_white_ground_from_a_dark_window_too(usual: 
         one.page.screenshot(path=SCREENSHOTS / "pass-printed.png", full_page=True)
 
 
+@pytest.mark.catalogue
 def test_ten_minutes_of_2000_people_open_soon(tmp_path: Path, chromium: Browser) -> None:
     folder = RunFolder.existing(write_run(tmp_path, round(ROWS_PER_BEAT * 60 * MINUTES)))
     folder.analyse()

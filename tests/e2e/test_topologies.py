@@ -19,7 +19,7 @@ from harness.spec import Catalog
 from tests.conftest import ROOT, left_of
 
 CONTROL = Path(__file__).parent / "experiments/control.yaml"
-WITH_EVERY_CHANGE = {"single", "ha"}
+WITH_EVERY_CHANGE = {"ha"}
 #: Of these nobody can work even without a fault, which is what they show.
 NEVER_STEADY = {"naive-horizontal"}
 

@@ -20,7 +20,18 @@ from harness.errors import DeploymentError
 from harness.runtime.docker import DockerDeployment, DockerRuntime
 from tests.conftest import left_of
 
-__all__ = ["IDLE", "Specs", "break_it", "deployed", "mend_it", "new_context", "pid_of", "step", "without_people"]
+__all__ = [
+    "IDLE",
+    "ORDERLY",
+    "Specs",
+    "break_it",
+    "deployed",
+    "mend_it",
+    "new_context",
+    "pid_of",
+    "step",
+    "without_people",
+]
 
 #: What a deployment is to hold.
 Specs = Callable[[NodeContext], Iterable[ContainerSpec]]
@@ -33,6 +44,12 @@ IDLE = ContainerSpec(
     host_number=9,
     command=("sleep", "600"),
     mounts=(Mount(volume="v", path="/v"),),
+)
+
+
+#: As it, and ends when it is told to; what does not waits for the engine's patience (20 s).
+ORDERLY = replace(
+    IDLE, name="orderly", host_number=8, mounts=(), command=("sh", "-c", "trap 'exit 0' TERM; sleep 600 & wait")
 )
 
 

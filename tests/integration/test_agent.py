@@ -20,7 +20,7 @@ from harness.runtime.docker import DockerDeployment, DockerRuntime
 from harness.runtime.images import BASE_IMAGE
 from harness.runtime.janitor import end_run, find_remains, heal
 from tests.conftest import eventually, left_of, seconds_until_gone
-from tests.integration.rig import IDLE, break_it, mend_it, pid_of
+from tests.integration.rig import IDLE, ORDERLY, break_it, mend_it, pid_of
 
 
 def test_kill_takes_effect_and_is_undone_as_an_observer_sees_it(
@@ -46,12 +46,12 @@ def test_kill_takes_effect_and_is_undone_as_an_observer_sees_it(
 
 
 def test_stop_lets_the_machine_finish_in_order(deployment: DockerDeployment, engine: docker.DockerClient) -> None:
-    name = deployment.container_name("idle")
-    break_it(deployment, "stop")
-    state = engine.api.inspect_container(name)["State"]
-    assert (state["Running"], state["OOMKilled"]) == (False, False)
+    deployment.start([ORDERLY], lambda *_: None)
+    break_it(deployment, "stop", "orderly")
+    state = engine.api.inspect_container(deployment.container_name("orderly"))["State"]
+    assert (state["Running"], state["OOMKilled"], state["ExitCode"]) == (False, False, 0)
     mend_it(deployment)
-    assert deployment.execute("idle", ["true"]).exit_code == 0
+    assert deployment.execute("orderly", ["true"]).exit_code == 0
 
 
 def test_pause_freezes_every_process_and_undo_thaws_them(deployment: DockerDeployment) -> None:

@@ -141,6 +141,7 @@ def test_a_watch_that_is_ended_early_is_whole(app: type[_App], tmp_path: Path) -
     assert not history.of(EventKind.INTERRUPTED)
 
 
+@pytest.mark.catalogue
 @pytest.mark.usefixtures("app")
 def test_without_a_target_nothing_is_judged(tmp_path: Path) -> None:
     code, measures = measured(watching(tmp_path, "--for", "6s"), tmp_path)

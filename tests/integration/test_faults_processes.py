@@ -14,7 +14,7 @@ import pytest
 from harness.errors import PeerError
 from harness.runtime.docker import DockerDeployment
 from tests.conftest import eventually, first_of
-from tests.integration.rig import IDLE, break_it, mend_it, pid_of, step
+from tests.integration.rig import IDLE, ORDERLY, break_it, mend_it, pid_of, step
 
 TICK = "while :; do echo $0; sleep 0.02; done"
 #: PID 1 starts a worker again 0.2 s after it died; both have names of their own, and each says who it is.
@@ -177,10 +177,11 @@ def test_restart_makes_a_new_incarnation(deployment: DockerDeployment, engine: d
 def test_undo_of_restart_starts_a_machine_that_is_down(
     deployment: DockerDeployment, engine: docker.DockerClient
 ) -> None:
-    break_it(deployment, "restart")
-    engine.containers.get(deployment.container_name("idle")).kill()
+    deployment.start([ORDERLY], lambda *_: None)
+    break_it(deployment, "restart", "orderly")
+    engine.containers.get(deployment.container_name("orderly")).kill()
     mend_it(deployment)
-    assert pid_of(engine, deployment, "idle") != 0
+    assert pid_of(engine, deployment, "orderly") != 0
 
 
 def test_crash_and_freeze_act_within_20_ms_of_their_stamps(deployment: DockerDeployment) -> None:

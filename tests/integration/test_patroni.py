@@ -165,6 +165,7 @@ def test_a_switchover_is_seen_by_a_client_and_loses_nothing(cluster: DockerDeplo
         cluster.agent.call("fault", step="prepare", index=1, fault="switchover", targets=[before])
 
 
+@pytest.mark.catalogue
 def test_a_failover_loses_nothing_and_the_dead_server_comes_back_as_a_replica(cluster: DockerDeployment) -> None:
     eventually(lambda: all_follow(cluster), "all servers follow")
     (before,) = primaries(cluster)
