@@ -16,7 +16,7 @@ from harness.core.clock import to_ns
 from harness.core.words import Capability
 from harness.load.failures import DeadlineMissed
 
-__all__ = ["DEADLINE_S", "START_PROBE_DEADLINE_S", "classify", "deadline"]
+__all__ = ["DEADLINE_S", "PROBE_DEADLINE_S", "START_PROBE_DEADLINE_S", "classify", "deadline"]
 
 #: Seconds until an operation counts as failed.
 DEADLINE_S: Mapping[Capability, float] = MappingProxyType(
@@ -32,6 +32,11 @@ DEADLINE_S: Mapping[Capability, float] = MappingProxyType(
 #: A start takes 0.2-3 s, and probes have no herd to wait for. The shorter deadline bounds how many accounts the pool
 #: needs.
 START_PROBE_DEADLINE_S = 20.0
+
+#: The same of whoever starts a session while nobody else does: probes, and the visitor of a node that is not open yet.
+PROBE_DEADLINE_S: Mapping[Capability, float] = MappingProxyType(
+    {**DEADLINE_S, Capability.START_SESSION: START_PROBE_DEADLINE_S}
+)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +25,14 @@ from harness.core.words import Capability
 from harness.errors import UsageError
 from harness.load.balancer_watch import BalancerWatch, addresses
 from harness.load.database_writer import DatabaseWriter, Driver, Way
-from harness.load.deadlines import DEADLINE_S, START_PROBE_DEADLINE_S
-from harness.load.failures import BadAnswer
+from harness.load.deadlines import START_PROBE_DEADLINE_S
 from harness.load.hub_writer import HubWriters
+from harness.load.instruments import Instruments
 from harness.load.jupyterhub import JupyterHubClient
 from harness.load.keeper import Keepers
-from harness.load.open_loop import OpenLoop, Timed, timed
+from harness.load.open_loop import OpenLoop
 from harness.load.priority import use_realtime
-from harness.load.starts import Account, accounts_needed, clean, held_by_the_platform, take
+from harness.load.starts import Account, accounts_needed, clean
 from harness.load.stdio import serve_stdio
 
 __all__ = ["Probes", "main"]
@@ -50,7 +50,6 @@ LOG_IN_ACCOUNTS = 4
 #: Probe files in the home, written in turn, so that two saves in flight rarely meet in one file.
 SAVE_FILES = 8
 
-_PROBE_DEADLINE_S = {**DEADLINE_S, Capability.START_SESSION: START_PROBE_DEADLINE_S}
 _CAPABILITIES = tuple(capability.value for capability in Capability)
 
 
@@ -78,6 +77,7 @@ class Probes:
         self._password = password
         self._stop = gevent.event.Event()
         self._loop = OpenLoop(path, _CAPABILITIES, self._stop)
+        self._instruments = Instruments(self._loop, self._stop)
         self._database_writer = DatabaseWriter(driver, writer, writes_path, self._stop)
         self._hub_writers = HubWriters(
             entrances, password, hub_writes_path, self._stop, serving_nodes=serving_nodes, writer=writer
@@ -137,7 +137,7 @@ class Probes:
     def _log_in(self, due_ns: int) -> None:
         account, where = next(self._log_in_turns)
         client = self._client(f"probe-login-{account}", where)
-        self._measure(Capability.LOG_IN, due_ns, client, client.log_in, self._via(where))
+        self._instruments.measure(Capability.LOG_IN, due_ns, client, client.log_in, self._via(where))
         client.close()
 
     def _save(self, due_ns: int) -> None:
@@ -148,62 +148,20 @@ class Probes:
         def put() -> None:
             client.put_file(f"probe-{number % SAVE_FILES}.txt", f"{number}\n")
 
-        if not self._measure(Capability.SAVE, due_ns, client, put, str(keeper.number)):
+        if not self._instruments.measure(Capability.SAVE, due_ns, client, put, str(keeper.number)):
             keeper.trouble()
         client.close()
 
     def _work(self, due_ns: int) -> None:
-        """Two samples of one connection: the kernel's first reaction is `reconnect`, its answer is `work`."""
         keeper = next(self._work_turns)
-        client, via = keeper.visitor(), str(keeper.number)
-        number = next(self._numbers)
-        reacted_ns = 0
-
-        def react() -> None:
-            nonlocal reacted_ns
-            reacted_ns = time.monotonic_ns()
-
-        def run() -> None:
-            client.connect()
-            if client.run(f"print({number})", on_first=react) != str(number):
-                raise BadAnswer(f"a cell that prints {number} printed something else")
-
-        send_ns, end_ns, failure = timed(run, _PROBE_DEADLINE_S[Capability.WORK])
-        reconnected = (send_ns, reacted_ns, "") if reacted_ns else (send_ns, end_ns, failure)
-        self._sample(Capability.RECONNECT, due_ns, reconnected, client.node, via)
-        if not self._sample(Capability.WORK, due_ns, (send_ns, end_ns, failure), client.node, via):
+        client = keeper.visitor()
+        if not self._instruments.run_cell(due_ns, client, next(self._numbers), str(keeper.number)):
             keeper.trouble()
         client.leave()
 
     def _start_session(self, due_ns: int) -> None:
         where = next(self._start_turns)
-        account = take(self._accounts[where])
-        if account is None:
-            if held_by_the_platform(self._accounts[where]):
-                now_ns, node = time.monotonic_ns(), self._entrances[where].node
-                none_free = (now_ns, now_ns, "no free probe account")
-                self._sample(Capability.START_SESSION, due_ns, none_free, node, self._via(where))
-            return
-        client = account.client
-
-        def start() -> None:
-            if not client.spawn(self._stop.is_set, self._stop.wait):
-                raise BadAnswer("the hub had said that there is no server, and now that it runs")
-
-        self._measure(Capability.START_SESSION, due_ns, client, start, self._via(where))
-        client.close()
-        self._loop.tend(clean, account, self._stop)
-
-    # -- plumbing --------------------------------------------------------------------------------------------------
-
-    def _measure(
-        self, capability: Capability, due_ns: int, client: JupyterHubClient, action: Callable[[], None], via: str
-    ) -> bool:
-        limit_s = _PROBE_DEADLINE_S[capability]
-        return self._sample(capability, due_ns, timed(action, limit_s), client.node, via)
-
-    def _sample(self, capability: Capability, due_ns: int, what: Timed, node: str, via: str) -> bool:
-        return self._loop.sample(capability.value, due_ns, what, _PROBE_DEADLINE_S[capability], node=node, via=via)
+        self._instruments.start_session(due_ns, self._accounts[where], self._entrances[where].node, self._via(where))
 
     def _client(self, name: str, where: int) -> JupyterHubClient:
         entrance = self._entrances[where]

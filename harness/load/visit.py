@@ -6,16 +6,13 @@ import gevent
 
 from harness.core.entrances import Entrance
 from harness.core.words import Capability
-from harness.load.deadlines import DEADLINE_S, START_PROBE_DEADLINE_S, deadline
+from harness.load.deadlines import DEADLINE_S, PROBE_DEADLINE_S, deadline
 from harness.load.failures import FAILURES, describe
 from harness.load.jupyterhub import JupyterHubClient
 from harness.load.ladder import Event
 from harness.load.session import Action, Session
 
 __all__ = ["Visit"]
-
-#: Nobody else starts a session on a node that is not open yet.
-_DEADLINE_S = {**DEADLINE_S, Capability.START_SESSION: START_PROBE_DEADLINE_S}
 
 
 class Visit:
@@ -45,7 +42,7 @@ class Visit:
 
     def _failure(self, capability: Capability, action: Action) -> str:
         try:
-            with deadline(_DEADLINE_S[capability]):
+            with deadline(PROBE_DEADLINE_S[capability]):
                 action()
         except FAILURES as error:
             return f"{capability.value}: {describe(error)}"

@@ -18,20 +18,20 @@ from harness.core.entrances import Entrance
 from harness.core.words import Capability
 from harness.errors import UsageError
 from harness.load.attached.way import KEEPER, LOG_IN, Way, start_name, way_from
-from harness.load.deadlines import DEADLINE_S, START_PROBE_DEADLINE_S, deadline
-from harness.load.failures import FAILURES, BadAnswer
+from harness.load.deadlines import START_PROBE_DEADLINE_S, deadline
+from harness.load.failures import FAILURES
+from harness.load.instruments import Instruments
 from harness.load.keeper import Keeper
 from harness.load.ladder import Event
-from harness.load.open_loop import OpenLoop, timed
+from harness.load.open_loop import OpenLoop
 from harness.load.priority import use_realtime
-from harness.load.starts import Account, accounts_needed, clean, held_by_the_platform, take
+from harness.load.starts import Account, accounts_needed, clean
 from harness.load.stdio import serve_stdio
 
 __all__ = ["AttachedProbes", "main"]
 
 #: Probe files in the home, written in turn and removed at the end.
 _SAVE_FILES = tuple(f"harness-probe-{number}.txt" for number in range(4))
-_PROBE_DEADLINE_S = {**DEADLINE_S, Capability.START_SESSION: START_PROBE_DEADLINE_S}
 _TIDY_S = 10.0
 
 
@@ -67,6 +67,7 @@ class AttachedProbes:
         self._starts_from_ns = time.monotonic_ns() + to_ns(starts_after_s)
         self._stop = gevent.event.Event()
         self._loop = OpenLoop(path, tuple(capability.value for capability in way.capabilities), self._stop)
+        self._instruments = Instruments(self._loop, self._stop)
         self._keeper = _AttachedKeeper(way, self._stop)
         accounts = accounts_needed(start_every_s) if Capability.START_SESSION in way.capabilities else 0
         self._accounts = [Account(way.client(start_name(number))) for number in range(accounts)]
@@ -112,7 +113,7 @@ class AttachedProbes:
 
     def _log_in(self, due_ns: int) -> None:
         client = self._way.client(LOG_IN)
-        self._measure(Capability.LOG_IN, due_ns, client, client.log_in)
+        self._instruments.measure(Capability.LOG_IN, due_ns, client, client.log_in)
         client.close()
 
     def _save(self, due_ns: int) -> None:
@@ -121,59 +122,23 @@ class AttachedProbes:
         def put() -> None:
             client.put_file(_SAVE_FILES[number % len(_SAVE_FILES)], f"{number}\n")
 
-        if not self._measure(Capability.SAVE, due_ns, client, put):
+        if not self._instruments.measure(Capability.SAVE, due_ns, client, put):
             self._keeper.trouble()
         client.close()
 
     def _work(self, due_ns: int) -> None:
-        """With a kernel two samples of one connection, as `Probes` has them; else one heartbeat."""
+        """Where there are kernels as `Probes` does it; else one heartbeat."""
         client: Any = self._keeper.visitor()
-        if Capability.RECONNECT not in self._way.capabilities:
-            good = self._measure(Capability.WORK, due_ns, client, client.heartbeat)
+        if Capability.RECONNECT in self._way.capabilities:
+            good = self._instruments.run_cell(due_ns, client, next(self._numbers))
         else:
-            good = self._run_cell(due_ns, client)
+            good = self._instruments.measure(Capability.WORK, due_ns, client, client.heartbeat)
         if not good:
             self._keeper.trouble()
         client.leave()
 
-    def _run_cell(self, due_ns: int, client: Any) -> bool:
-        number, reacted_ns = next(self._numbers), 0
-
-        def react() -> None:
-            nonlocal reacted_ns
-            reacted_ns = time.monotonic_ns()
-
-        def run() -> None:
-            client.connect()
-            if client.run(f"print({number})", on_first=react) != str(number):
-                raise BadAnswer(f"a cell that prints {number} printed something else")
-
-        limit_s = _PROBE_DEADLINE_S[Capability.WORK]
-        send_ns, end_ns, failure = timed(run, limit_s)
-        reconnected = (send_ns, reacted_ns, "") if reacted_ns else (send_ns, end_ns, failure)
-        self._loop.sample(Capability.RECONNECT.value, due_ns, reconnected, limit_s, node=client.node)
-        return self._loop.sample(Capability.WORK.value, due_ns, (send_ns, end_ns, failure), limit_s, node=client.node)
-
     def _start_session(self, due_ns: int) -> None:
-        account = take(self._accounts)
-        if account is None:
-            if held_by_the_platform(self._accounts):
-                now_ns, limit_s = time.monotonic_ns(), _PROBE_DEADLINE_S[Capability.START_SESSION]
-                self._loop.sample("start_session", due_ns, (now_ns, now_ns, "no free probe account"), limit_s)
-            return
-        client = account.client
-
-        def start() -> None:
-            if not client.spawn(self._stop.is_set, self._stop.wait):
-                raise BadAnswer("the hub had said that there is no server, and now that it runs")
-
-        self._measure(Capability.START_SESSION, due_ns, client, start)
-        client.close()
-        self._loop.tend(clean, account, self._stop)
-
-    def _measure(self, capability: Capability, due_ns: int, client: Any, action: Callable[[], None]) -> bool:
-        limit_s = _PROBE_DEADLINE_S[capability]
-        return self._loop.sample(capability.value, due_ns, timed(action, limit_s), limit_s, node=client.node)
+        self._instruments.start_session(due_ns, self._accounts, "")
 
 
 class _Server:
