@@ -28,14 +28,15 @@ class StepEffect:
     longest_s: float
     """The longest disturbance among them."""
     away_s: tuple[tuple[str, float], ...]
-    """Capability, and the sum of its outages that began then; none where there was none."""
+    """Capability, and the sum of its outages that had surely begun then; none where there was none."""
 
 
 def step_effects(
     changes: Iterable[ChangeFacts], sessions: Sequence[SessionRow], capabilities: Sequence[CapabilityMeasures]
 ) -> tuple[StepEffect, ...]:
     """For each step of each change. A disturbance belongs to the last step that had begun when it began, so that each
-    is counted once."""
+    is counted once; an outage when it had surely begun: by its estimate it would often be put down to the step before,
+    which ended a moment earlier."""
     steps = [(change.index, step) for change in changes for step in change.steps]
     found = []
     for number, (change, step) in enumerate(steps):
@@ -47,7 +48,7 @@ def step_effects(
         met = [(row, one) for row in sessions for one in row.disturbances if in_it(one.start_ns)]
         lost = {row.session for row, one in met if one.end_ns is None and row.outcome is SessionOutcome.LOST}
         away = {
-            one.capability: sum(outage.seconds for outage in one.outages if in_it(outage.start_ns))
+            one.capability: sum(outage.seconds for outage in one.outages if in_it(outage.start_upper_ns))
             for one in capabilities
         }
         found.append(

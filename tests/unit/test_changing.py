@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from harness.analysis.changes import step_effects
 from harness.core.change import ChangeEnd, ChangeStep, Scale, Upgrade
+from harness.core.clock import to_ns
 from harness.core.experiment import Experiment
 from harness.core.history import Event, EventKind, read_history
 from harness.core.topology import Topology
@@ -128,3 +131,23 @@ def test_a_node_that_joins_is_opened_behind_its_gate(tmp_path: Path, pair: Topol
         (1, "close", "workbench-2"),
         (1, "retire", "workbench-2"),
     ]
+
+
+def test_what_people_met_counts_in_one_step_each(upgrade: Upgraded) -> None:
+    measures = upgrade(load_topology(ROOT / "topologies/active-active.yaml")).measures
+    assert sum(one.disturbed for one in measures.change_steps) == len(measures.sessions) == 12
+    away: Counter[str] = Counter()
+    for one in measures.change_steps:
+        away.update(dict(one.away_s))
+    assert away == {one.capability: sum(outage.seconds for outage in one.outages) for one in measures.capabilities}
+    assert min(away.values()) > 0
+
+
+def test_an_outage_is_put_down_to_no_step_before_it_had_surely_begun(upgrade: Upgraded) -> None:
+    measures = upgrade(load_topology(ROOT / "topologies/active-active.yaml")).measures
+    (saves,) = (one for one in measures.capabilities if one.capability == "save")
+    started = next(one.step for one in measures.change_steps if one.step.step is ChangeStep.START)
+    edge = replace(saves.outages[0], start_lower_ns=started.began_ns - to_ns(1), start_upper_ns=started.began_ns + 1)
+    assert edge.start_ns < started.began_ns
+    found = step_effects(measures.facts.changes, (), [replace(saves, outages=(edge,))])
+    assert [one.step for one in found if one.away_s] == [started]

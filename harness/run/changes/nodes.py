@@ -121,7 +121,8 @@ class Nodes:
                 said = self.hands.execute(name, haproxy_config.set_state(balancer, node, state))
                 if said:
                     raise ChangeFailed(f"{name} objects: {said}")
-        return f"{' and '.join(haproxy.names(self.topology))} say {state}"
+        names = haproxy.names(self.topology)
+        return f"{' and '.join(names)} {'says' if len(names) == 1 else 'say'} {state}"
 
     def _wait(self, nodes: tuple[str, ...], limit_s: float) -> str:
         began_ns = self._clock.now_ns()
