@@ -82,8 +82,8 @@ test: .venv/.ready lint browser compose-tool  ## lint, types, and the tests: uni
 	$(BIN)/pytest -n auto tests/unit tests/e2e/test_page.py
 	$(BIN)/pytest --durations=40 tests/integration tests/e2e --ignore tests/e2e/test_page.py
 
-test-unit: .venv/.ready  ## the tests without Docker, in seconds
-	$(BIN)/pytest -n auto tests/unit
+test-unit: .venv/.ready  ## the tests without Docker that take seconds: no whole runs on the simulated engine
+	$(BIN)/pytest -n auto -m "not long" --durations=5 --durations-min=0.5 tests/unit
 
 test-integration: .venv/.ready  ## one component or fault in real containers
 	$(BIN)/pytest tests/integration

@@ -174,6 +174,7 @@ def test_nobody_logs_in_again_because_of_a_system_in_trouble(app: tuple[App, Htt
     assert climbed(session, Rung.WEBSOCKET) == [(Finding.WORKS, "reconnect")]
 
 
+@pytest.mark.long
 def test_whoever_is_not_known_any_more_logs_in_again(app: tuple[App, HttpClient]) -> None:
     there, client = app
     session = PlainSession(client)
@@ -251,6 +252,7 @@ def rstudio(contract: Contract, password: str = PASSWORD) -> Iterator[PositClien
     assert contract.mistakes == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("old_names", [False, True])
 def test_somebody_signs_in_starts_r_and_is_answered_by_it(*, old_names: bool) -> None:
     with rstudio(Contract(old_names=old_names)) as client:

@@ -138,6 +138,7 @@ def watched(path: Path, urls: list[str], asked: threading.Semaphore, answers: in
     ]  # fmt: skip
 
 
+@pytest.mark.long
 def test_each_balancer_is_asked_on_the_grid_and_a_slow_one_delays_nobody(
     tmp_path: Path, balancer: tuple[str, threading.Semaphore]
 ) -> None:
@@ -162,5 +163,6 @@ def test_each_balancer_is_asked_on_the_grid_and_a_slow_one_delays_nobody(
     assert checks[address.removeprefix("http://")] == "BadAnswer: 403 GET /other"  # a name only where it has one
 
 
+@pytest.mark.long
 def test_without_a_balancer_the_file_is_there_and_empty(tmp_path: Path) -> None:
     assert watched(tmp_path / "balancer.csv", [], threading.Semaphore(0), answers=0) == []

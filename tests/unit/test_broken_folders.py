@@ -24,6 +24,8 @@ from harness.runtime.fake import Behaviour
 from tests.unit.fake_runs import ROOT, Result, Run
 from tests.unit.test_cli import Harness, harness
 
+pytestmark = pytest.mark.long
+
 __all__ = ["harness"]
 
 #: What numbers are made of.

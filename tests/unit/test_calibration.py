@@ -30,6 +30,8 @@ from harness.run.calibrate import checked_plan, lasts_s, run_calibration, trials
 from harness.run.calibrations import last_calibration, read_calibration
 from tests.unit.rig_runs import MACHINE, SHORT, Behaviour, RigRuntime, Watcher
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[2]
 Calibrate = Callable[..., tuple[CalibrationFolder, Calibration]]
 

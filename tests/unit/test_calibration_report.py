@@ -29,6 +29,8 @@ from tests.unit.fake_runs import Recorder
 from tests.unit.rig_runs import MACHINE, SHORT, Behaviour, RigRuntime
 from tests.unit.test_calibration import run_on
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -23,6 +23,8 @@ from harness.run.changes.steps import Step
 from harness.spec.loader import load_topology
 from tests.unit.fake_runs import ROOT, Result, experiment, run_once
 
+pytestmark = pytest.mark.long
+
 Upgraded = Callable[..., Result]
 
 

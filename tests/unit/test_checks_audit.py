@@ -17,6 +17,8 @@ from harness.analysis.measures import DEFINITIONS
 from harness.core.rows import UNREACHABLE
 from tests.unit.analysis_runs import fault_events, grid_probes, history, ns, record, views
 
+pytestmark = pytest.mark.long
+
 #: By default from 5 to 30 s, as `fault_events(5, 30)`.
 SPAN_S = 25.0
 ALL = ("log_in", "start_session", "work", "save", "reconnect")

@@ -67,6 +67,7 @@ def test_a_misspelt_experiment_names_the_nearest(harness: Harness) -> None:
     assert "did you mean node-kill?" in error
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
@@ -100,6 +101,7 @@ def test_a_contradiction_in_a_topology_names_both_fields(harness: Harness, tmp_p
     assert "active-passive" in error
 
 
+@pytest.mark.long
 def test_a_role_that_cannot_be_scaled_is_refused(harness: Harness) -> None:
     code, _, error = harness("run", "single", "scale-up")
     assert code == 64
@@ -122,6 +124,7 @@ def test_usage_errors_are_64_not_2(harness: Harness, argv: list[str]) -> None:
     assert error
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("argv", "expected"),
     [
@@ -188,6 +191,7 @@ def test_an_experiment_in_python_is_not_run_but_pytest_is_named(harness: Harness
     assert "pytest experiments/cascading-overload.py" in error
 
 
+@pytest.mark.long
 def test_the_catalogue_of_a_checkout_is_known_from_any_folder(
     harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,6 +199,7 @@ def test_the_catalogue_of_a_checkout_is_known_from_any_folder(
     assert "active-passive" in harness("list")[1]
 
 
+@pytest.mark.long
 def test_list_and_validate_read_every_file(harness: Harness) -> None:
     code, out, _ = harness("list")
     assert code == 0
@@ -241,6 +246,7 @@ def test_more_users_than_growth_has_room_for_are_refused(harness: Harness) -> No
     assert "--users 85 with n-minus-one, whose growth adds 12 people up to 96, expected at most 84" in error
 
 
+@pytest.mark.long
 def test_explain_prints_the_source_of_every_experiment(harness: Harness) -> None:
     code, out, _ = harness("list", "--explain")
     assert code == 0
@@ -292,6 +298,7 @@ def test_the_list_marks_topologies_with_promises_that_are_known_to_be_broken(
     assert "known broken: node-kill: the standby never takes over" in harness("list", "--explain")[1]
 
 
+@pytest.mark.long
 def test_a_matrix_is_checked_and_listed_before_anything_starts(harness: Harness, tmp_path: Path) -> None:
     code, out, _ = harness("matrix", "all", "suite", "--dry-run")
     assert code == 0
@@ -343,6 +350,7 @@ def test_draw_prints_a_picture(harness: Harness) -> None:
     assert "one of: mermaid, svg" in error
 
 
+@pytest.mark.long
 def test_schema_writes_both_schemas(harness: Harness, tmp_path: Path) -> None:
     code, out, _ = harness("schema", "--folder", str(tmp_path))
     assert code == 0
@@ -352,11 +360,13 @@ def test_schema_writes_both_schemas(harness: Harness, tmp_path: Path) -> None:
         assert (tmp_path / path).read_text() == (ROOT / path).read_text()
 
 
+@pytest.mark.long
 def test_the_module_is_the_command() -> None:
     done = subprocess.run([sys.executable, "-m", "harness", "--help"], capture_output=True, text=True, check=True)
     assert "doctor" in done.stdout
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", [["--help"], ["list"], ["validate"]])
 def test_what_only_reads_files_loads_none_of_the_heavy_packages(command: list[str]) -> None:
     """What makes it answer at once: `benchmarks/command_line.py` says how soon."""

@@ -83,6 +83,7 @@ def matrix(kept: Kept, name: str, cells: dict[tuple[str, str], list[Path]]) -> P
 # -- kinds of results ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_slower_topology_is_worse_and_its_measures_are_named(kept: Kept, compared: Go) -> None:
     kept.runs(USUAL)
     kept.runs(SLOW, topology="active-passive-slow", spec=lambda s: s["topology"]["database"].update(user_timeout_s=9))
@@ -108,6 +109,7 @@ def test_a_set_is_its_trials_without_the_control_run(kept: Kept, compared: Go) -
     assert "5 runs; harness" in found.baseline.head
 
 
+@pytest.mark.long
 def test_trials_with_the_same_schedule_are_pairs_whatever_moment_was_drawn(kept: Kept, compared: Go) -> None:
     sides = []
     for seconds in (USUAL, SLOW):
@@ -162,6 +164,7 @@ def test_one_run_against_one_tells_nothing_but_a_lost_write(kept: Kept, compared
 # -- what must not be compared -------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_different_load_is_refused_with_its_key(kept: Kept, compared: Go) -> None:
     kept.runs(USUAL, day=1)
     more = kept.runs(USUAL, day=2, spec=lambda spec: spec["experiment"]["load"].update(users=24))
@@ -268,6 +271,7 @@ def test_a_tolerance_names_a_measure() -> None:
 # -- the baseline --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_what_is_marked_is_the_baseline(kept: Kept, compared: Go) -> None:
     first = matrix(kept, "a", {("active-passive", "node-kill"): kept.runs(USUAL, day=1)})
     second = matrix(kept, "b", {("active-passive", "node-kill"): kept.runs(USUAL, day=2)})
@@ -285,6 +289,7 @@ def test_what_is_marked_is_the_baseline(kept: Kept, compared: Go) -> None:
     assert json.loads(results.baseline.path.read_text())["results"] == ["matrix/b.json", "matrix/c.json"]
 
 
+@pytest.mark.long
 def test_nothing_is_overwritten_by_what_can_be_no_baseline(kept: Kept, tmp_path: Path) -> None:
     results = Results(kept.root)
     mark(results, [kept.run(day=1)])

@@ -85,6 +85,7 @@ def simulated(
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("draw", "sizes"),
     [
@@ -103,12 +104,14 @@ def test_equals_differ_in_no_more_cases_than_is_said(draw: Draw, sizes: tuple[in
     assert wrong <= 0.05 * len(found)
 
 
+@pytest.mark.long
 def test_equals_with_the_same_schedules_differ_in_no_more_cases() -> None:
     found = simulated(skewed, (5, 5), 200, paired=True)
     assert all(the_row(one).paired for one in found)
     assert sum(one.exit_code for one in found) <= 0.05 * len(found)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("sizes", "shift", "power"), [((5, 5), 5.0, 0.9), ((10, 10), 3.0, 0.9), ((30, 3), 4.0, 0.9)])
 def test_a_shift_is_found_and_named(sizes: tuple[int, int], shift: float, power: float) -> None:
     """Of 4 s with a standard deviation of 20%; tolerance 1 s."""

@@ -95,6 +95,7 @@ def test_history_and_prune_say_what_they_did(kept: Kept, harness: Harness) -> No
     assert "1 of 3 runs and 0 of 0 files about several would go" in out
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
@@ -131,6 +132,7 @@ def test_a_file_that_can_not_be_written_is_said(kept: Kept, harness: Harness, tm
     assert "expected a file that can be written" in error
 
 
+@pytest.mark.long
 def test_runs_of_the_same_thing_are_never_worse(
     kept: Kept, harness: Harness, tmp_path: Path, topology: Topology, node_kill: Experiment
 ) -> None:
@@ -157,6 +159,7 @@ def test_runs_of_the_same_thing_are_never_worse(
         assert code == 0, out
 
 
+@pytest.mark.long
 def test_of_many_cells_those_with_nothing_to_tell_are_a_line_each(kept: Kept, harness: Harness) -> None:
     for day in (1, 2):
         for experiment in ("node-kill", "lb-loss", "partition"):

@@ -27,6 +27,8 @@ from harness.spec.loader import load_topology
 from harness.spec.reloading import RELOADED, with_knob
 from tests.unit.fake_runs import ROOT, Result, experiment, run_once
 
+pytestmark = pytest.mark.long
+
 SERVERS = ("database-0", "database-1", "database-2")
 BROKEN = Behaviour(unhealthy_images=("company/broken:1",), unusable_images=("company/useless:1",))
 Upgraded = Callable[..., Result]

@@ -129,6 +129,7 @@ def test_a_number_is_used_once_whatever_came_of_it(tmp_path: Path) -> None:
     assert all(connection.closed for connection in server.connections)
 
 
+@pytest.mark.long
 def test_it_comes_back_after_a_refusing_server(tmp_path: Path) -> None:
     server = Server(refuse=3)
     rows = written(tmp_path / "w", server, lambda: len(server.kept) >= 3)

@@ -30,6 +30,8 @@ from harness.spec.loader import load_topology
 from tests.unit.fake_runs import ROOT, Result, experiment, run_once
 from tests.unit.matrix_runs import cell_of
 
+pytestmark = pytest.mark.long
+
 Struck = Callable[..., Result]
 
 

@@ -114,6 +114,7 @@ def say(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return go
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_commands_of_a_page_do_what_it_says(page: Path, scratch: Path, say: Say) -> None:
     check_page(page, say)
@@ -210,6 +211,7 @@ def options_of() -> dict[str, set[str]]:
     }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_in_the_middle_of_a_sentence_exist(page: Path) -> None:
     known, targets = options_of(), make_targets()
@@ -254,6 +256,7 @@ def _plain(shown: Shown) -> str:
     return ""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("block", "complaint"),
     [

@@ -33,6 +33,7 @@ def inner(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, usual: obj
     return made
 
 
+@pytest.mark.long
 def test_every_command_of_the_page_does_what_it_says(inner: Inner) -> None:
     shown = [one.words[1:] for one in commands(PAGE) if one.words[0] == "pytest"]
     assert shown == [

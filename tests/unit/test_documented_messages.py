@@ -47,12 +47,14 @@ def is_said(message: str) -> bool:
     return re.search(r"[^\n]*?".join(parts), said()) is not None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("message", quoted(PAGE.read_text(encoding="utf-8")))
 def test_a_quoted_message_is_one_of_the_harness(message: str) -> None:
     assert max(map(len, message.split("..."))) >= 8, "too few words of its own to look for"
     assert is_said(message), message
 
 
+@pytest.mark.long
 def test_there_are_messages_and_a_foreign_one_is_noticed() -> None:
     assert len(quoted(PAGE.read_text(encoding="utf-8"))) > 30
     assert not is_said("no Docker engine answers, alas")

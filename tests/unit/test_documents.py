@@ -34,6 +34,7 @@ def made() -> Mapping[str, str]:
     return generated(Catalog(ROOT))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_generated_is_up_to_date(made: Mapping[str, str], name: str) -> None:
     assert (ROOT / name).read_text(encoding="utf-8") == made[name], "run `make docs-generated`"
@@ -51,6 +52,7 @@ def test_the_first_line_of_each_file_names_its_schema(path: Path) -> None:
     assert (path.parent / schema).resolve() == ROOT / f"docs/schema/{kind}.schema.json"
 
 
+@pytest.mark.long
 def test_what_is_written_is_what_was_made(tmp_path: Path) -> None:
     paths = write(tmp_path, schemas())
     assert {str(path.relative_to(tmp_path)): path.read_text() for path in paths} == schemas()

@@ -91,6 +91,7 @@ def test_without_probes_there_is_nothing_to_sum_up_and_without_outages_nothing_i
     assert (totals.number, totals.total_s, totals.total_upper_s, totals.longest_s) == (0, 0, 0, 0)
 
 
+@pytest.mark.long
 @settings(max_examples=40)
 @given(
     st.sampled_from([0.05, 0.1]),
@@ -123,6 +124,7 @@ def test_the_bounds_of_the_sum_contain_the_truth(
     assert totals.longest_s <= totals.total_s + 1e-6
 
 
+@pytest.mark.long
 @settings(max_examples=15)
 @given(st.floats(0.05, 0.5), st.floats(0.0005, 0.1), st.floats(0, 1))
 def test_no_fault_and_nothing_that_fails_is_no_outage(period: float, service: float, phase: float) -> None:

@@ -120,6 +120,7 @@ def test_an_exact_interval_holds_the_share_in_95_of_100_cases_at_the_least(trial
     assert held >= 0.95 - 1e-9
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("draw", "mean", "values", "least", "most"),
     [
@@ -140,6 +141,7 @@ def test_how_often_the_interval_for_the_mean_holds_it(
     assert least <= held / sets <= most
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("draw", "mean", "least", "most"),
     [
@@ -166,6 +168,7 @@ def test_stopping_at_a_narrow_interval_makes_it_hold_the_mean_less_often(
 seconds = st.floats(0, 1000)
 
 
+@pytest.mark.long
 @given(st.lists(st.tuples(seconds, st.none() | seconds), min_size=1, max_size=40))
 def test_bounds_hold_whatever_became_of_what_had_not_ended(drawn: list[tuple[float, float | None]]) -> None:
     """Each pair: what was seen, and by how much longer it lasted where it had not ended."""

@@ -75,6 +75,7 @@ def test_a_test_that_failed_by_something_else_is_a_broken_check_of_its_own(measu
     assert [check.name for check in conclusion_checks(broken, measured)] == ["outage of log_in"]
 
 
+@pytest.mark.long
 def test_the_folder_of_a_run_keeps_the_conclusion_and_is_judged_by_it(damaged: RunFolder) -> None:
     damaged.write_conclusion(Conclusion(test="t", passed=True, expectations=(replace(LOG_IN, limit=1),)))
     measures = damaged.analyse()

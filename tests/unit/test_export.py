@@ -76,6 +76,7 @@ def validator(schema: str) -> Any:
     return jsonschema.validators.validator_for(text, jsonschema.Draft201909Validator)(text)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("schema", ["compose-spec.json", "compose-1.29.2.json"])
 def test_the_file_keeps_to_the_specification_and_to_what_compose_1_29_knows(exported: Exported, schema: str) -> None:
     assert [error.message for error in validator(schema).iter_errors(exported.document)] == []
@@ -212,6 +213,7 @@ def test_every_variable_has_its_line_and_secrets_have_no_value(exported: Exporte
         assert bool(value) == variable.startswith("PLATFORM_")
 
 
+@pytest.mark.long
 def test_nothing_that_a_secret_went_into_is_in_any_file(name: str, exported: Exported, tmp_path: Path) -> None:
     again = export(TOPOLOGIES[name], SOURCES[name], "compose", tmp_path / "again", f"{PREFIX}.0/24")
     for path in exported.folder.rglob("*"):
@@ -270,6 +272,7 @@ def pair_with_tls() -> Topology:
     return replace(ha, load_balancer=replace(ha.load_balancer, tls=True))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("topology", [TOPOLOGIES[TLS], pair_with_tls()], ids=["one", "pair"])
 def test_certificates_are_made_there_for_the_names_that_a_runs_are_for(topology: Topology, tmp_path: Path) -> None:
     assert shutil.which("openssl"), "expected openssl, which Debian has with its CA certificates"

@@ -213,6 +213,7 @@ def ask(reply: bytes | None) -> str:
             thread.join()
 
 
+@pytest.mark.long
 def test_a_server_that_answers_is_told_from_one_that_does_not() -> None:
     head = struct.pack(">I", 0x80000018) + b"NNNN"
     assert ask(head + struct.pack(">5I", 1, 0, 0, 0, 0)) == ""

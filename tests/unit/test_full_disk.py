@@ -122,6 +122,7 @@ def test_without_room_for_the_spec_nothing_is_started(
     assert not (tmp_path / "latest").exists(), "nothing that could be looked at began"
 
 
+@pytest.mark.long
 def test_rows_without_room_make_the_run_an_error_that_names_the_file(
     harness: Harness,
     tmp_path: Path,
@@ -143,6 +144,7 @@ def test_rows_without_room_make_the_run_an_error_that_names_the_file(
     assert harness("analyze", str(result.folder.path))[0] == 70
 
 
+@pytest.mark.long
 def test_reports_without_room_are_made_later(harness: Harness, damaged: RunFolder, usual: Result) -> None:
     damaged.measures_file.unlink()
     before = damaged.report.read_text()

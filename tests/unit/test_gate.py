@@ -70,6 +70,7 @@ def test_every_report_says_that_no_fault_was_needed() -> None:
     assert everybody.startswith("Not everything worked even before anything was broken: 12 of 12 people worked after")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "detail",
     ["Refused: 403 GET /hub/spawn", "NotLoggedIn: no password", REFUSAL, "KernelGone: no kernel", "StartFailed: gone"],
@@ -78,6 +79,7 @@ def test_what_counts_is_an_answer_that_says_no(detail: str) -> None:
     assert given_up(grid(bad=60, detail=detail)).verdict.outcome is Outcome.FAIL
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "detail",
     ["deadline", "ConnectionError: ECONNREFUSED", "SSLError: certificate has expired", "BadAnswer: Refused", ""],
@@ -88,6 +90,7 @@ def test_what_a_slow_or_broken_machine_of_the_harness_could_cause_stays_a_doubt(
     assert verdict.reasons[0] == f"{DOUBT}5 of 12 people work"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("probes", "outcome"),
     [
@@ -112,6 +115,7 @@ def test_where_nothing_is_promised_nothing_is_broken() -> None:
     assert words.plain_sentence(measures).startswith("This run proves nothing yet")
 
 
+@pytest.mark.long
 def test_an_interrupted_run_proves_nothing_whatever_was_refused() -> None:
     interrupted = (0.5, EventKind.INTERRUPTED, {"by": "SIGTERM"})
     verdict = given_up(grid(bad=120), extra=[interrupted]).verdict
@@ -133,6 +137,7 @@ def test_the_capability_that_was_refused_most_is_named_with_what_was_said_most_o
     assert found.most_often == "Refused: 404 GET /a"
 
 
+@pytest.mark.long
 @settings(max_examples=10)
 @given(st.integers(1, 200), st.integers(0, 200), st.integers(0, 200))
 def test_the_share_is_of_all_probes_whatever_became_of_them(of: int, refused: int, late: int) -> None:

@@ -32,6 +32,8 @@ from harness.runtime.fake import Behaviour, FakeRuntime
 from harness.spec.loader import load_topology
 from tests.unit.fake_runs import NO_TAKEOVER, ROOT, Recorder, Toothless, experiment
 
+pytestmark = pytest.mark.long
+
 Run = Callable[..., SuiteEntry]
 
 

@@ -27,6 +27,8 @@ from harness.spec.loader import load_experiment, load_topology
 from tests.unit.analysis_runs import fault_events, history, looks, ns, op, record
 from tests.unit.fake_runs import Recorder
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[2]
 A, B = "workbench-0", "workbench-1"
 #: u1 begins on node A, and has a server on B from 10 s on; the one on A ends at 31 s.

@@ -151,6 +151,7 @@ def run(tmp_path: Path) -> Run:
     return go
 
 
+@pytest.mark.long
 def test_all_that_the_hub_acknowledged_is_there_after_a_take_over(run: Run) -> None:
     result = run()
     assert result.outcome is Outcome.PASS, result.measures.verdict.reasons
@@ -162,6 +163,7 @@ def test_all_that_the_hub_acknowledged_is_there_after_a_take_over(run: Run) -> N
     assert readback.data["stores"]["hub"] == found.acknowledged
 
 
+@pytest.mark.long
 def test_what_a_hub_lost_fails_though_homes_and_database_have_everything(run: Run) -> None:
     result = run(Behaviour(lose_hub_writes=2))
     assert result.outcome is Outcome.FAIL
@@ -170,6 +172,7 @@ def test_what_a_hub_lost_fails_though_homes_and_database_have_everything(run: Ru
     assert reason.endswith("of writer-0 in the hub's database")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("with_database", [True, False])
 def test_after_a_failover_what_is_in_the_other_hubs_database_counts_too(run: Run, *, with_database: bool) -> None:
     apart = replace(ACTIVE_PASSIVE, workbench=replace(ACTIVE_PASSIVE.workbench, mode="active-active"))
@@ -181,6 +184,7 @@ def test_after_a_failover_what_is_in_the_other_hubs_database_counts_too(run: Run
     assert found.acknowledged >= 20
 
 
+@pytest.mark.long
 def test_a_hubs_database_that_is_empty_proves_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FakeHubs, "found", lambda *_: [])
     result = run()

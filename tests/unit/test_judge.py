@@ -76,6 +76,7 @@ def test_no_promise_and_no_objectives_prove_nothing() -> None:
     assert "nothing to judge by" in verdict.reasons[0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("promise", "broken"),
     [
@@ -112,6 +113,7 @@ def observed(measures: Measures, name: str) -> str:
     return next(check.observed for check in measures.verdict.checks if check.name == name)
 
 
+@pytest.mark.long
 def test_people_who_were_repaired_break_by_design_whatever_the_probes_say() -> None:
     # u00 is back at 9.05, u01 at 17.55; every capability by 9
     measures = sound(events=events(fault_events(5, 12)))
@@ -152,6 +154,7 @@ def test_a_place_that_is_not_probed_any_more_is_a_doubt() -> None:
     )
 
 
+@pytest.mark.long
 def test_lost_sessions_and_lost_writes() -> None:
     none = Objectives(writes_lost_at_most=0, sessions_lost_at_most=0)
     assert sound(promise=None, objectives=none).verdict.outcome is Outcome.PASS
@@ -176,6 +179,7 @@ def test_lost_sessions_and_lost_writes() -> None:
     )
 
 
+@pytest.mark.long
 def test_the_bound_holds_for_the_sum_over_the_stores() -> None:
     run = twelve_users(users=2)
     one_each = run.saved.iloc[1:-1]
@@ -194,6 +198,7 @@ def test_having_to_log_in_again_breaks_log_in_kept() -> None:
     assert sound(operations=both, promise=replace(PROMISE, log_in_kept=False)).verdict.outcome is Outcome.PASS
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("changed", "doubt"),
     [
@@ -243,6 +248,7 @@ def test_errors_come_before_everything() -> None:
     assert sound(saved=instruments, events=events(readback=OF_INSTRUMENTS)).verdict.outcome is Outcome.FAIL
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kept", range(8), ids=lambda kept: f"{kept} events")
 @pytest.mark.parametrize("somebody", [True, False])
 def test_a_run_that_ended_anywhere_is_judged_and_never_passes(kept: int, somebody: bool) -> None:

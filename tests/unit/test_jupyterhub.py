@@ -59,6 +59,7 @@ def test_the_active_probe_asks_the_page_that_the_balancer_checks() -> None:
     assert "'http://127.0.0.1:8002/active'" in argv[-1]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1)])
 def test_the_active_probe_exits_0_for_a_200_only(status: int, code: int) -> None:
     server = (

@@ -73,6 +73,7 @@ def test_every_fault_goes_through_its_life(
     assert lifecycle.undo_all() == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", sorted(FAULTS))
 def test_every_fault_that_does_nothing_is_caught(lifecycle: Lifecycle, host: RehearsalHost, kind: str) -> None:
     host.paper.inert = True  # whatever is done has no effect

@@ -183,6 +183,7 @@ def watched(tmp_path: Path, topology: Topology, node_kill: Experiment) -> Watche
     return go
 
 
+@pytest.mark.long
 def test_a_whole_run_in_a_terminal(watched: Watched) -> None:
     shown = watched(True)
     for words in (
@@ -197,6 +198,7 @@ def test_a_whole_run_in_a_terminal(watched: Watched) -> None:
         assert re.search(words, shown), words
 
 
+@pytest.mark.long
 def test_a_whole_run_in_the_log_of_a_ci(watched: Watched) -> None:
     lines = watched(False).splitlines()
     assert "\x1b" not in "".join(lines), "no colours and no moving of the cursor in a log"

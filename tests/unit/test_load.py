@@ -206,6 +206,7 @@ def _rows(data: bytes) -> list[dict[str, str]]:
     return list(csv.DictReader(data.decode().splitlines()))
 
 
+@pytest.mark.long
 def test_client_against_a_dead_platform(tmp_path: Path) -> None:
     """Two processes, one conversation: everything fails, every row is there, nothing is left behind."""
     program = (

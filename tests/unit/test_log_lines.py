@@ -71,6 +71,7 @@ def test_a_products_line_whose_stamp_is_no_time_is_left_out(container: str, line
     assert read_log(container, [line], "log").lines == ()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("line", "who"),
     [
@@ -95,6 +96,7 @@ def test_whether_the_engine_stamped_a_log_is_known_from_its_first_line() -> None
     assert read_log("load-balancer", [], "log").stamped, "nothing in it is undated"
 
 
+@pytest.mark.long
 @given(st.text())
 def test_any_other_text_is_no_line_and_no_error(text: str) -> None:
     for container in ("load-balancer-0", "workbench-1", "database", "storage-0", "etcd-2", "client"):

@@ -19,6 +19,8 @@ from harness.spec import Catalog
 from tests.unit.fake_runs import ROOT, Recorder
 from tests.unit.matrix_runs import RIGHT, MatrixBench, content, make_catalog
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def catalog(tmp_path: Path) -> Catalog:

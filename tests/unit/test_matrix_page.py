@@ -189,6 +189,7 @@ def before_trials(written: dict[str, Any]) -> dict[str, Any]:
     return {"schema": 1, **old, "cells": cells}
 
 
+@pytest.mark.long
 def test_a_matrix_is_rebuilt_from_what_its_runs_recorded(bench: MatrixBench) -> None:
     done = bench.go("bare,right", "lb-loss", trials=1)
     before = content(done)
@@ -207,6 +208,7 @@ def test_a_matrix_is_rebuilt_from_what_its_runs_recorded(bench: MatrixBench) -> 
     assert content(again) == before
 
 
+@pytest.mark.long
 def test_the_file_of_an_earlier_version_is_drawn_and_stays(bench: MatrixBench) -> None:
     done = bench.go("bare,right", "lb-loss")
     old = before_trials(content(done))

@@ -24,6 +24,8 @@ from harness.run.matrix_kept import left_by
 from tests.unit.fake_runs import ROOT, Recorder
 from tests.unit.matrix_runs import MatrixBench, content, make_catalog
 
+pytestmark = pytest.mark.long
+
 CELLS = ("right,wrong", "node-kill")
 
 

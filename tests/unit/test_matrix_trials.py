@@ -21,6 +21,8 @@ from harness.run.matrix_plan import Slot, make_matrix_plan
 from harness.run.schedule import make_plan
 from tests.unit.matrix_runs import MatrixBench, content, make_catalog
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MatrixBench:

@@ -85,6 +85,7 @@ def test_a_platform_serves_whoever_needs_the_same_and_did_not_ask_for_a_fresh_on
     assert not plain.served_by(upgrade.stage(runtime, "b")), "its nodes are of another release"
 
 
+@pytest.mark.long
 def test_trials_of_an_upgrade_begin_with_its_release_after_a_control_run_without_it(
     pair: Topology, rolling: Experiment, tmp_path: Path
 ) -> None:
@@ -124,6 +125,7 @@ def test_a_planned_change_comes_at_a_moment_that_is_drawn_and_is_in_the_schedule
     assert control_of(scaled).changes == ()
 
 
+@pytest.mark.long
 def test_a_matrix_runs_an_upgrade_between_other_experiments(
     pair: Topology, rolling: Experiment, short_kill: Experiment, tmp_path: Path
 ) -> None:
@@ -149,6 +151,7 @@ def test_a_matrix_with_trials_gives_an_upgrade_a_control_run_on_its_own_release(
     assert sorted(plan.controls.values()) == [(short_kill.name,), (rolling.name, other.name)]
 
 
+@pytest.mark.long
 def test_an_upgrade_as_a_pytest_test_has_a_platform_of_its_own(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, usual: object
 ) -> None:

@@ -37,6 +37,7 @@ def test_nothing_is_known_without_a_trial_that_recovered() -> None:
     assert miss_probability_at_most(3, 3) == 1.0
 
 
+@pytest.mark.long
 @given(st.integers(0, 5), st.integers(0, 40), st.floats(0.01, 0.9))
 def test_so_many_more_are_enough_and_one_less_is_not(misses: int, good: int, at_most: float) -> None:
     trials = misses + good
@@ -76,6 +77,7 @@ def test_what_no_trial_can_change_is_said() -> None:
     assert more_flawless_trials(rare, [rare, slow], 99.99, budget_s(99.99)).why == "the others alone use up the budget"
 
 
+@pytest.mark.long
 def test_enough_trials_reach_the_probability_and_not_by_far() -> None:
     some = [hazard(*(trial(30.0) for _ in range(2)), rate=rate(events=20, exposure_years=20))]
     question = Question(target_percent=99.99, draws=10_000)
@@ -144,6 +146,7 @@ def test_a_cluster_has_its_proxy_and_the_majority_of_its_memory() -> None:
     assert [block.name for block in own.blocks] == ["workbench", "database"]
 
 
+@pytest.mark.long
 @given(st.floats(0.001, 100), st.floats(1, 1e6), st.integers(1, 8))
 def test_a_node_more_never_makes_it_worse(failures: float, repair_s: float, nodes: int) -> None:
     few, more = (

@@ -29,6 +29,8 @@ from harness.spec.loader import load_experiment, load_topology
 from tests.unit.fake_runs import NO_TAKEOVER, Recorder, with_other_spec
 from tests.unit.test_cli import Harness, harness
 
+pytestmark = pytest.mark.long
+
 __all__ = ["harness"]  # the fixture
 
 ROOT = Path(__file__).resolve().parents[2]

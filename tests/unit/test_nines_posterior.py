@@ -113,6 +113,7 @@ def test_repairs_are_spread_as_stated() -> None:
     assert (single <= 1800).all()
 
 
+@pytest.mark.long
 def test_years_with_many_failures_have_the_same_mean_and_spread() -> None:
     often = rate(events=100_000_000, exposure_years=1_000_000)  # 100 a year, known exactly
     one = hazard(trial(10.0), trial(30.0), missed(), rate=often)
@@ -136,6 +137,7 @@ def test_years_in_which_nothing_fails_are_whole() -> None:
     assert (years.outages.sum(), years.total_s.sum(), years.users_s.sum(), years.lost_ratio.sum()) == (0, 0, 0, 0)
 
 
+@pytest.mark.long
 def test_sessions_are_lost_by_the_share_of_the_trials() -> None:
     years = draw(hazard(trial(restarted_ratio=0.5, lost_ratio=0.25)))
     assert years.restarted_ratio == pytest.approx(0.5 * years.outages)
@@ -195,6 +197,7 @@ def test_more_misses_never_give_more_nines(lengths: list[float], misses: int, pe
     assert one_instead.expected_downtime_s >= before.expected_downtime_s
 
 
+@pytest.mark.long
 @settings(deadline=None, max_examples=30)
 @given(
     st.lists(st.tuples(st.floats(0, 600), st.booleans(), st.floats(0, 1)), min_size=1, max_size=6),

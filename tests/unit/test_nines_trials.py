@@ -62,6 +62,7 @@ def test_whoever_could_work_only_after_the_repair_waited_for_it() -> None:
     assert trial_of(measures, "x", ("log_in",)).recovery is Recovery.UNAFFECTED
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("outcome", [Outcome.ERROR, Outcome.INCONCLUSIVE])
 def test_a_run_that_proves_nothing_is_left_out_with_its_reason(outcome: Outcome) -> None:
     measures = replace(analyse(twelve_users()), verdict=Verdict(outcome, ("the disk was full",), ()))

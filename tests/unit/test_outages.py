@@ -179,6 +179,7 @@ def covers(one: CapabilityMeasures, begin: float, end: float) -> bool:
     )
 
 
+@pytest.mark.long
 @settings(max_examples=25)
 @given(period=periods, service=services, phase=st.floats(0, 1), begin=starts, length=st.floats(0.6, 4))
 def test_bounds_contain_a_kill(period: float, service: float, phase: float, begin: float, length: float) -> None:
@@ -194,6 +195,7 @@ def test_bounds_contain_a_kill(period: float, service: float, phase: float, begi
     assert covers(work(rows, events=history(fault_events(4.9, 13), drain=14)), begin, end)
 
 
+@pytest.mark.long
 @settings(max_examples=25)
 @given(period=periods, service=services, phase=st.floats(0, 1), begin=starts, length=st.floats(1.2, 4))
 def test_bounds_contain_a_stall(period: float, service: float, phase: float, begin: float, length: float) -> None:
@@ -209,6 +211,7 @@ def test_bounds_contain_a_stall(period: float, service: float, phase: float, beg
     assert covers(work(rows, events=history(fault_events(4.9, 13), drain=14)), begin, end)
 
 
+@pytest.mark.long
 @settings(max_examples=20)
 @given(st.data())
 def test_any_samples_give_an_availability_and_their_order_does_not_matter(data: st.DataObject) -> None:
@@ -311,6 +314,7 @@ def test_with_one_place_the_union_is_what_was_found_there(kinds: list[tuple[floa
     assert union([[], found, []]) == [(edges, 1) for edges in found]
 
 
+@pytest.mark.long
 @settings(max_examples=30)
 @given(samples_of_any_kind, st.lists(st.integers(0, 2), min_size=60, max_size=60))
 def test_the_outages_of_several_places_never_overlap_and_leave_none_out(
@@ -329,6 +333,7 @@ def test_the_outages_of_several_places_never_overlap_and_leave_none_out(
             )
 
 
+@pytest.mark.long
 @settings(max_examples=20)
 @given(period=periods, service=services, phase=st.floats(0, 1), begin=starts, away=st.integers(0, 1))
 def test_a_total_outage_of_one_of_two_places_is_one_whose_bounds_contain_it(

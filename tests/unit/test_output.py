@@ -23,6 +23,8 @@ from tests.unit.rig_runs import MACHINE, RigRuntime
 from tests.unit.rig_runs import Behaviour as RigBehaviour
 from tests.unit.test_cli import Harness, harness
 
+pytestmark = pytest.mark.long
+
 __all__ = ["harness"]
 
 

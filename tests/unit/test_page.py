@@ -73,6 +73,7 @@ def with_error() -> RunRecord:
     return twelve_users(events=history(fault_events(5, 30), extra=[error]))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("run", "first", "then"),
     [
@@ -114,6 +115,7 @@ def test_every_kind_of_fault_has_words_for_people() -> None:
     assert all(phrase.count("{}") == 1 for phrase in FAULT_PHRASES.values())
 
 
+@pytest.mark.long
 def test_several_faults_are_said_in_their_order_and_many_machines_by_their_number() -> None:
     measures = analyse(kill(twelve_users()))
     (fault,) = measures.facts.faults
@@ -177,6 +179,7 @@ def test_what_is_no_evidence_says_nothing_about_nines() -> None:
 # -- the timeline ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_every_plot_has_a_caption_and_its_words() -> None:
     page = whole()
     names = re.findall(r'<div class="plot" id="plot-(\w+)" role="img" aria-label="([^"]+)"', page)
@@ -198,6 +201,7 @@ def test_only_the_core_of_bokeh_is_in_the_page_and_one_range_is_in_all_plots() -
     assert "bokeh-widgets" not in page
 
 
+@pytest.mark.long
 def test_what_servers_said_is_a_plot_and_a_table() -> None:
     text = Page(whole()).text
     assert "+0.40 s load-balancer node down workbench-0 is DOWN +1.50 s database promoted <b>me" in text
@@ -232,6 +236,7 @@ def test_the_columns_can_be_sorted_by_number() -> None:
     assert [float(key) for key in keys] == pytest.approx([2, 12.1, 12.1, 1, 0, 12, 0], abs=3)
 
 
+@pytest.mark.long
 def test_a_run_without_its_course_still_has_the_table() -> None:
     page = render_html(analyse(twelve_users()))
     assert page.count('<tr class="person"') == 12
@@ -270,6 +275,7 @@ def test_what_was_simulated_is_said_and_a_fake_platform_first() -> None:
     assert page_words.real_and_simulated(fake, topology(), None)[0][0] == "everything"
 
 
+@pytest.mark.long
 def test_advice_stands_after_the_verdict_only_where_there_is_some() -> None:
     assert "What to do" not in Page(whole()).headings
     run = twelve_users()

@@ -232,6 +232,7 @@ def test_a_balancer_that_does_not_answer_gives_the_address_up_at_once(balancer: 
     assert not balancer.may_hold(own="", other="")
 
 
+@pytest.mark.long
 def test_a_balancer_that_reaches_no_node_gives_it_up_the_second_time_if_the_other_one_does(balancer: Balancer) -> None:
     assert [balancer.may_hold(own="503", other="200") for _ in range(3)] == [True, False, False]
     assert balancer.may_hold(own="200")
@@ -261,6 +262,7 @@ def test_a_server_is_asked_at_rpcs_own_way_of_writing_its_port(tmp_path: Path) -
     assert run(tmp_path, "sh", answers, "10.71.4.29", "2049") == 0
 
 
+@pytest.mark.long
 def test_a_server_that_hangs_is_given_up_within_the_second_that_keepalived_waits(tmp_path: Path) -> None:
     program(tmp_path, "rpcinfo", "exec sleep 9")
     started = time.monotonic()

@@ -20,6 +20,8 @@ from harness.runtime.fake import Behaviour, FakeDeployment, FakeRuntime
 from harness.spec.loader import load_topology
 from tests.unit.fake_runs import NO_TAKEOVER, Result, Run, Toothless, experiment
 
+pytestmark = pytest.mark.long
+
 
 def test_active_passive_keeps_its_promise_when_a_node_dies(usual: Result) -> None:
     assert usual.outcome is Outcome.PASS, usual.measures.verdict.reasons

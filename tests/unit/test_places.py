@@ -202,6 +202,7 @@ def test_one_serving_node_has_one_keeper_that_stays(browser: type[_Browser]) -> 
     assert (keeper.node, browser.stopped) == ("a", [])
 
 
+@pytest.mark.long
 def test_each_serving_node_gets_a_keeper(browser: type[_Browser]) -> None:
     browser.nodes = iter(["a", "a", "a", "b", "a", "a", "c"])
     keepers = settled(BALANCER, 3)
@@ -212,6 +213,7 @@ def test_each_serving_node_gets_a_keeper(browser: type[_Browser]) -> None:
     assert {user for user, _ in browser.stopped} == {"probe-session-1", "probe-session-2"}
 
 
+@pytest.mark.long
 def test_a_keeper_that_finds_no_node_of_its_own_stays_where_it_is(browser: type[_Browser]) -> None:
     browser.nodes = itertools.repeat("a")
     assert [keeper.node for keeper in settled(BALANCER, 2)] == ["a", "a"]
@@ -274,6 +276,7 @@ def turns(rows: list[dict[str, str]]) -> list[str]:
     return [row["via"] for row in rows]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("away", [set(), {"b"}], ids=["all well", "one node away"])
 def test_keepers_take_turns_at_the_same_rate_as_one(
     browser: type[_Browser], tmp_path: Path, away: set[str], monkeypatch: pytest.MonkeyPatch
@@ -296,6 +299,7 @@ def test_keepers_take_turns_at_the_same_rate_as_one(
     assert set(turns(rows["log_in"]) + turns(rows["start_session"])) == {""}
 
 
+@pytest.mark.long
 def test_entrances_take_turns(browser: type[_Browser], tmp_path: Path) -> None:
     rows = measured(tmp_path / "probes.csv", DIRECT, 2)
     for capability in ("log_in", "start_session", "work", "save", "reconnect"):
@@ -304,6 +308,7 @@ def test_entrances_take_turns(browser: type[_Browser], tmp_path: Path) -> None:
         assert seen == {("0", "workbench-0"), ("1", "workbench-1")}
 
 
+@pytest.mark.long
 def test_one_of_everything_has_one_series_each(browser: type[_Browser], tmp_path: Path) -> None:
     rows = measured(tmp_path / "probes.csv", BALANCER, 1)
     assert {name: set(turns(of)) for name, of in rows.items()} == {

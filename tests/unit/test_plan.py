@@ -36,6 +36,7 @@ def largest(topology: Topology, memory_bytes: int) -> int:
     return low
 
 
+@pytest.mark.long
 def test_every_way_of_starting_sessions_has_its_figures() -> None:
     assert set(SESSION_BYTES) == set(WARM_PARENT_BYTES) == {"cold", "prewarmed"}
 

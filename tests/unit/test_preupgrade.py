@@ -38,6 +38,7 @@ def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     return ["--results", str(tmp_path), "--seed", "7", "--users", "3"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -76,6 +77,7 @@ def test_the_steps_of_every_strategy_are_said_before(harness: Harness) -> None:
     assert out.endswith("nothing was started, nothing was changed\n")
 
 
+@pytest.mark.long
 def test_several_strategies_are_set_side_by_side(harness: Harness, fake: list[str], tmp_path: Path) -> None:
     code, out, _ = harness(*ASKED, "--strategy", "rolling,all_at_once", *fake)
     assert code == 0
@@ -89,6 +91,7 @@ def test_several_strategies_are_set_side_by_side(harness: Harness, fake: list[st
     assert len(json.loads(suite.read_text())["experiments"]) == 2
 
 
+@pytest.mark.long
 def test_one_is_answered_by_itself(harness: Harness, fake: list[str]) -> None:
     code, out, _ = harness(*ASKED, *fake, "--quiet")
     assert code == 0

@@ -45,6 +45,7 @@ def break_it(operator: ProcessPeer) -> None:
     operator.call("fault", step="inject", index=0)
 
 
+@pytest.mark.long
 def test_the_end_of_the_conversation_undoes_what_is_in_force(operator: ProcessPeer, tmp_path: Path) -> None:
     break_it(operator)
     assert not (tmp_path / "running").exists()
@@ -53,6 +54,7 @@ def test_the_end_of_the_conversation_undoes_what_is_in_force(operator: ProcessPe
     assert "undone: stop on one" in (tmp_path / "log").read_text()
 
 
+@pytest.mark.long
 def test_so_does_a_shutdown_but_no_ctrl_c(operator: ProcessPeer, tmp_path: Path) -> None:
     break_it(operator)
     os.kill(operator.pid, signal.SIGINT)
@@ -62,6 +64,7 @@ def test_so_does_a_shutdown_but_no_ctrl_c(operator: ProcessPeer, tmp_path: Path)
     assert (tmp_path / "running").exists()
 
 
+@pytest.mark.long
 def test_a_look_changes_nothing_and_refuses_what_may_not_be(operator: ProcessPeer, tmp_path: Path) -> None:
     operator.call("look", fault="stop", targets=["one"])
     assert (tmp_path / "running").exists()

@@ -14,6 +14,8 @@ from harness.runtime.fake import Behaviour
 from tests.unit.fake_runs import NO_TAKEOVER, ROOT, SOUND, Toothless
 from tests.unit.pytest_runs import Inner
 
+pytestmark = pytest.mark.long
+
 pytest_plugins = ["pytester"]
 
 #: The real one, made short.

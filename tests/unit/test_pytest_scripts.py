@@ -18,6 +18,8 @@ from harness.runtime.fake_client import FakeClient
 from tests.unit.fake_runs import Toothless
 from tests.unit.pytest_runs import Inner
 
+pytestmark = pytest.mark.long
+
 pytest_plugins = ["pytester"]
 
 ON = '@pytest.mark.topology("active-passive")\n'

@@ -78,6 +78,7 @@ def html_of() -> Draw:
     return draw
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["passed", "failed", "empty", "broken"])
 def test_the_page_is_well_formed_and_loads_nothing(name: str, request: pytest.FixtureRequest, html_of: Draw) -> None:
     measures = request.getfixturevalue(name)
@@ -113,6 +114,7 @@ def test_texts_from_outside_are_escaped(broken: Measures, passed: Measures, html
     assert HOSTILE not in html_of(broken)
 
 
+@pytest.mark.long
 def test_a_fault_with_a_hostile_name_can_not_leave_the_chart(passed: Measures, html_of: Draw) -> None:
     fault = replace(passed.facts.faults[0], kind=HOSTILE)
     measures = replace(passed, facts=replace(passed.facts, faults=(fault,)))
@@ -145,6 +147,7 @@ def test_the_terminal_is_plain_text_of_100_columns(name: str, request: pytest.Fi
     assert request.getfixturevalue(name).verdict.outcome.value in text
 
 
+@pytest.mark.long
 def test_the_terminal_shows_the_numbers(passed: Measures, failed: Measures) -> None:
     lines = [" ".join(line.split()) for line in printed(passed).splitlines()]
     assert "restarted 12 0" in lines
@@ -160,6 +163,7 @@ def test_the_terminal_shows_the_numbers(passed: Measures, failed: Measures) -> N
     assert any("for 1 of 12 people it did not come back" in " ".join(lines[i : i + 4]) for i in range(len(lines)))
 
 
+@pytest.mark.long
 def test_an_outage_says_at_how_many_places_it_was(html_of: Draw) -> None:
     probes = [
         replace(row, via=str(index % 2), ok=int(row.ok or index % 2 == 0 or row.capability != "work"))
@@ -174,6 +178,7 @@ def test_an_outage_says_at_how_many_places_it_was(html_of: Draw) -> None:
     assert "1 of 2 places" in Page(html_of(measures)).text
 
 
+@pytest.mark.long
 def test_what_faults_did_and_outages_together_are_tables_of_terminal_and_page() -> None:
     probes = [
         replace(row, via=str(index % 2), ok=int(row.ok or index % 2 == 0))
@@ -226,6 +231,7 @@ def test_people_are_told_of_where_no_probe_saw_anything() -> None:
     assert "1 of 1 people could not work until it was repaired" in words.unprotected(measures)
 
 
+@pytest.mark.long
 def test_every_report_names_what_was_lost_in_each_store() -> None:
     run = twelve_users()
     measures = analyse(replace(run, saved=run.saved.iloc[1:-2], history=history(fault_events(5, 30), readback=488)))
@@ -264,6 +270,7 @@ def audited() -> Measures:
     return analyse(twelve_users(balancer=views({"workbench-0": [(-5, "UP")], "workbench-1": STANDBY})))
 
 
+@pytest.mark.long
 def test_the_checks_are_a_table_on_the_page(audited: Measures, passed: Measures, html_of: Draw) -> None:
     page = Page(html_of(audited))
     assert "The balancer's checks against the truth" in page.headings
@@ -326,6 +333,7 @@ def test_junit_survives_characters_that_xml_does_not_know(passed: Measures) -> N
     assert "a\ufffdb" in (ET.fromstring(render_junit(replace(passed, verdict=verdict))).findtext(".//system-out") or "")
 
 
+@pytest.mark.long
 def test_a_promise_that_is_known_to_be_broken_is_said_beside_the_verdict(
     passed: Measures, failed: Measures, empty: Measures
 ) -> None:

@@ -90,6 +90,7 @@ def answers(port: int) -> bool:
         return False
 
 
+@pytest.mark.long
 def test_a_killed_server_stays_away_as_long_as_it_was_told_and_its_stamps_say_so(server: Program, port: int) -> None:
     assert answers(port)
     server.ask("down", seconds=0.2)
@@ -132,6 +133,7 @@ def test_processors_are_busy_for_a_part_of_the_time(server: Program) -> None:
     assert 0 < ticks["busy"] < ticks["all"]
 
 
+@pytest.mark.long
 def test_the_witness_sends_a_number_each_millisecond_and_remembers_when() -> None:
     program = Program(WITNESS)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as rig_socket:
@@ -151,6 +153,7 @@ def test_the_witness_sends_a_number_each_millisecond_and_remembers_when() -> Non
     assert program.end() == 0
 
 
+@pytest.mark.long
 def test_probes_of_each_rate_see_the_server_die_and_come_back(server: Program, port: int, tmp_path: Path) -> None:
     path = tmp_path / "probes.csv"
     probes = RigProbes(path, ("127.0.0.1", port), {"quick": 0.01, "slow": 0.05}, 0.1)

@@ -21,6 +21,8 @@ from harness.runtime.fake import Behaviour
 from harness.runtime.fake_database import FakeDatabase
 from tests.unit.fake_runs import Result, Run, experiment
 
+pytestmark = pytest.mark.long
+
 
 def test_every_artefact_of_the_design_is_written_and_analysis_alone_rebuilds_it(
     usual: Result, damaged: RunFolder

@@ -45,6 +45,7 @@ def test_the_policy_wants_as_many_nodes_as_sessions_need_within_its_limits(sessi
     assert Autoscale(sessions_per_node=6, nodes_at_least=1, nodes_at_most=3).wanted(sessions) == nodes
 
 
+@pytest.mark.long
 def test_nodes_follow_the_day_and_every_look_is_recorded(day: Result) -> None:
     looks = [event.data for event in read_history(day.folder.history).of(EventKind.AUTOSCALE)]
     began = [(look["wanted"], look["index"]) for look in looks if look["index"] is not None]
@@ -52,6 +53,7 @@ def test_nodes_follow_the_day_and_every_look_is_recorded(day: Result) -> None:
     assert max(sum(look["sessions"].values()) for look in looks) == 16
 
 
+@pytest.mark.long
 def test_after_a_change_it_cools_down_and_a_place_that_somebody_left_is_taken_first(tmp_path: Path) -> None:
     on, what = catalogued("autoscaled"), experiment("office-day")
     policy = Autoscale(sessions_per_node=8, nodes_at_most=2, cool_down_s=25)
@@ -151,6 +153,7 @@ def test_who_loses_their_memory_when_a_node_goes_is_interrupted() -> None:
     assert list(scaling_lines(measures)) == ["workbench to 1: workbench-1 went, 1 session interrupted"]
 
 
+@pytest.mark.long
 def test_where_care_is_taken_the_active_node_stays(tmp_path: Path) -> None:
     result = run_once(tmp_path, catalogued("active-passive"), experiment("scale-down"))
     steps: Sequence[Event] = read_history(result.folder.history).of(EventKind.CHANGE)

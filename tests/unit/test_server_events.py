@@ -207,6 +207,7 @@ RUN = run_with(whole_platform())
 EXPECTED = heard_in(RUN)
 
 
+@pytest.mark.long
 @given(st.randoms(use_true_random=False))
 def test_the_order_of_lines_and_of_logs_does_not_matter(lot: random.Random) -> None:
     assert len(EXPECTED.server_events) == 10

@@ -202,6 +202,7 @@ def test_a_second_server_can_be_excluded_only_where_none_was_asked_for() -> None
     assert one([op(-8, ok=0, **start)]).duplicated_home is False
 
 
+@pytest.mark.long
 @settings(max_examples=25)
 @given(
     st.lists(
@@ -247,6 +248,7 @@ def test_empty_runs_have_no_sessions() -> None:
     assert analyse(record([op(1, session="", capability="log_in")])).sessions == ()
 
 
+@pytest.mark.long
 @settings(max_examples=5)
 @given(st.integers(0, 1000))
 def test_the_order_of_rows_does_not_matter(seed: int) -> None:

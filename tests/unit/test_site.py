@@ -28,6 +28,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_every_page_of_docs_is_there_and_those_beside_the_code(site: Path) -> None:
     pages = {path.stem for path in (ROOT / "docs").glob("*.md")}
     pages |= {"index", "catalogue", "contributing", "changelog", "benchmarks"}

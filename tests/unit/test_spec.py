@@ -87,6 +87,7 @@ def test_a_file_may_start_with_a_byte_order_mark() -> None:
     assert topology("\ufeff" + TOPOLOGY).name == "t"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", Catalog(ROOT).topologies())
 def test_each_topology_of_the_catalogue_is_sound(name: str) -> None:
     catalog = Catalog(ROOT)

@@ -28,6 +28,8 @@ from harness.runtime.fake import Behaviour, FakeRuntime
 from harness.spec import Catalog
 from tests.unit.fake_runs import ROOT, Recorder
 
+pytestmark = pytest.mark.long
+
 Suite = Callable[..., tuple[list[SuiteEntry], FakeRuntime]]
 
 

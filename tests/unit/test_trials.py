@@ -34,6 +34,8 @@ from harness.runtime.fake import Behaviour, FakeRuntime
 from harness.spec.loader import load_experiment, load_topology
 from tests.unit.fake_runs import Recorder
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

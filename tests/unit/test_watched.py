@@ -54,12 +54,14 @@ def test_without_a_target_it_is_neither_good_nor_bad(system: AttachedSystem) -> 
     )
 
 
+@pytest.mark.long
 def test_what_was_seen_is_the_reason(system: AttachedSystem) -> None:
     (reason,) = analyse(watched(system, away=AWAY)).verdict.reasons
     assert "work was away for 4." in reason
     assert "1 of 1 people were disturbed" in reason
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("target", "outcome"), [(99.9, Outcome.FAIL), (80, Outcome.PASS)])
 def test_a_target_decides(system: AttachedSystem, target: float, outcome: Outcome) -> None:
     measures = analyse(watched(system, target=target, away=AWAY))
@@ -69,12 +71,14 @@ def test_a_target_decides(system: AttachedSystem, target: float, outcome: Outcom
     assert all(check.expected == f"at least {target:g}%" for check in measures.verdict.checks)
 
 
+@pytest.mark.long
 def test_an_outage_outside_a_fault_is_a_doubt_where_something_is_broken(system: AttachedSystem) -> None:
     run = watched(system, target=80, away=AWAY)
     broken = replace(run, experiment=replace(record().experiment, objectives=run.experiment.objectives))
     assert any("not steady" in reason for reason in analyse(broken).verdict.reasons)
 
 
+@pytest.mark.long
 def test_what_a_product_can_not_show_is_no_doubt(system: AttachedSystem) -> None:
     described = HttpSession(log_in=Request(path="/in"), heartbeat=Request(path="/ping"))
     web = replace(system, attach=replace(system.attach, session=described))
@@ -94,6 +98,7 @@ def reports(run: RunRecord, measures: Measures) -> dict[str, str]:
     return {"terminal": screen.file.getvalue(), "page": page, "junit": render_junit(measures)}
 
 
+@pytest.mark.long
 def test_every_report_says_that_an_adapter_is_experimental(system: AttachedSystem) -> None:
     posit = replace(system, attach=replace(system.attach, session=PositWorkbenchSession()))
     for a_system, said in ((posit, True), (system, False)):
@@ -102,6 +107,7 @@ def test_every_report_says_that_an_adapter_is_experimental(system: AttachedSyste
             assert ("never against a licensed Posit Workbench" in " ".join(text.split())) is said, name
 
 
+@pytest.mark.long
 def test_the_page_does_not_say_that_the_system_was_built_for_it(system: AttachedSystem) -> None:
     run = watched(system, target=80)
     page = reports(run, analyse(run))["page"]

@@ -74,6 +74,7 @@ def change(name: str, row: int, **values: Any) -> Damage:
     return damage
 
 
+@pytest.mark.long
 def test_what_is_whole_is_analysed_as_it_was_recorded(tmp_path: Path) -> None:
     run = watched_users()
     loaded, expected = analyse(whole(tmp_path, run=run).load()), analyse(run)
@@ -81,6 +82,7 @@ def test_what_is_whole_is_analysed_as_it_was_recorded(tmp_path: Path) -> None:
     assert (loaded.sessions, loaded.outages, loaded.writes) == (expected.sessions, expected.outages, expected.writes)
 
 
+@pytest.mark.long
 def test_the_table_of_sessions_has_a_row_for_each_that_was_started(tmp_path: Path) -> None:
     folder = whole(tmp_path)
     folder.analyse()
@@ -93,6 +95,7 @@ def test_the_table_of_sessions_has_a_row_for_each_that_was_started(tmp_path: Pat
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -146,6 +149,7 @@ def test_a_person_of_two_runs_does_two_things_at_once(tmp_path: Path) -> None:
     assert "operations.parquet: row 1: u0" in refusal(whole(tmp_path, mix))
 
 
+@pytest.mark.long
 def test_of_a_run_that_looked_at_no_node_the_rest_is_known(tmp_path: Path) -> None:
     """Results of before anybody looked whose servers run where, and had a hub write."""
     expected = analyse(twelve_users(users=2)).sessions
@@ -188,6 +192,7 @@ def test_a_row_file_that_was_cut_is_refused_with_and_without_its_digest(tmp_path
     assert refusal(folder).startswith("operations.parquet: can't be read: ")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [

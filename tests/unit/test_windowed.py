@@ -158,6 +158,7 @@ def test_the_whole_observation_is_the_user_uptime_and_users_and_union_stand_side
     assert measured.windowed[0].ratio == 0.5
 
 
+@pytest.mark.long
 @settings(max_examples=15)
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(-5, 45), st.floats(0, 50), st.integers(0, 1)), max_size=30))
 def test_the_curve_ends_at_the_user_uptime_whatever_the_rows(rows: list[tuple[str, float, float, int]]) -> None:

@@ -37,6 +37,7 @@ FIVE = [save(t, t) for t in (1, 2, 3, 4, 5)]
 # -- order ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("there", "reordered", "first"),
     [
@@ -89,6 +90,7 @@ def test_what_was_not_read_back_is_neither_in_order_nor_out_of_it() -> None:
     assert (store.first_reordered, store.first_duplicated, store.first_lost) == (None, None, None)
 
 
+@pytest.mark.long
 @settings(max_examples=15)
 @given(st.permutations(range(1, 9)), st.sets(st.integers(1, 8)))
 def test_reordered_values_are_those_below_the_largest_before_them(order: list[int], acknowledged: set[int]) -> None:

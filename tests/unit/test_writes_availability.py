@@ -138,6 +138,7 @@ def test_the_sum_names_what_was_lost_first_wherever_it_was() -> None:
     assert other.first_lost == "value 1 of writer in the database"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("writes", "gap_s"),
     [
@@ -169,6 +170,7 @@ def test_writes_before_the_fault_are_those_of_the_steady_state() -> None:
     assert store(record(events=history(steady=False)), Store.DATABASE).acknowledged_before_fault == 0
 
 
+@pytest.mark.long
 @settings(max_examples=10)
 @given(st.sets(st.integers(1, 60)), st.lists(st.integers(1, 60), max_size=80))
 def test_the_books_of_the_database_balance(acknowledged: set[int], found: list[int]) -> None:
@@ -232,6 +234,7 @@ def test_nobody_there_is_not_uptime() -> None:
     assert analyse(record([op(1)], events=history(steady=False))).user_uptime.ratio is None
 
 
+@pytest.mark.long
 @settings(max_examples=8)
 @given(users=st.integers(1, 5), begin=st.integers(1, 20), length=st.integers(1, 15))
 def test_user_uptime_of_a_total_outage_is_the_time_based_one(users: int, begin: int, length: int) -> None:
@@ -246,6 +249,7 @@ def test_user_uptime_of_a_total_outage_is_the_time_based_one(users: int, begin: 
     assert uptime.outage_s == pytest.approx(length)
 
 
+@pytest.mark.long
 @settings(max_examples=8)
 @given(
     st.lists(st.tuples(st.sampled_from("abc"), st.floats(-5, 45), st.floats(0, 50), st.integers(0, 1)), max_size=40),
@@ -304,6 +308,7 @@ def test_an_empty_csv_and_missing_texts_are_read_as_they_were_written() -> None:
     assert len(measures.sessions) == 1
 
 
+@pytest.mark.long
 def test_two_hundred_thousand_rows_lose_no_session() -> None:
     run, users = twelve_users(users=1), 2100
     rows = len(run.operations)

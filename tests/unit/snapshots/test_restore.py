@@ -177,6 +177,7 @@ def test_a_folder_is_no_backup_disk(image: SimpleNamespace, node: Any) -> None:
         node.need_backup_disk()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("program", ["take", "restore"])
 def test_words_that_are_not_known_are_usage(image: SimpleNamespace, program: str) -> None:
     command = [sys.executable, "-m", f"node_snapshots.{program}", "--now"]
