@@ -127,6 +127,7 @@ def test_an_outage_is_seen_and_judged_by_the_target(app: type[_App], tmp_path: P
     assert {row.outcome.value for row in measures.sessions} == {"kept"}
 
 
+@pytest.mark.catalogue
 def test_a_watch_that_is_ended_early_is_whole(app: type[_App], tmp_path: Path) -> None:
     process = watching(tmp_path, "--for", "10m", "--target", "99")
     until_it_watches(tmp_path)

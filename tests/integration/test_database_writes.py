@@ -138,7 +138,7 @@ def remove_from_a_file(deployment: DockerDeployment) -> None:
     ("topology", "names", "remove", "numbers_lost"),
     [
         (ON_A_SERVER, ("database", "workbench-0", "client"), remove_from_a_server, [("x2-writer", 7)]),
-        (IN_A_FILE, ("workbench-0", "client"), remove_from_a_file, []),
+        pytest.param(IN_A_FILE, ("workbench-0", "client"), remove_from_a_file, [], marks=pytest.mark.catalogue),
     ],
     ids=["on a server", "in a file"],
 )
