@@ -13,6 +13,7 @@ from harness.core.tls import SERVED_PATH
 __all__ = [
     "MONITOR_PATH",
     "MONITOR_PORT",
+    "SERVERS_STATE",
     "STATISTICS_AS_CSV",
     "STATISTICS_PATH",
     "STATISTICS_PORT",
@@ -21,6 +22,7 @@ __all__ = [
     "config",
     "reload_with",
     "set_state",
+    "taken_for_healthy",
 ]
 
 #: Where the balancer says what it believes about each node. By plain http, whatever people come by: it is for
@@ -213,9 +215,29 @@ def set_state(balancer: LoadBalancer, server: str, state: Literal["ready", "drai
 
     Management guide 9.3, "set server <b>/<s> state".
     """
-    backends = (_WORKBENCH,) if balancer.session_check == "same" else (_WORKBENCH, _SESSIONS)
-    orders = "; ".join(f"set server {backend}/{server} state {state}" for backend in backends)
+    orders = "; ".join(f"set server {backend}/{server} state {state}" for backend in _ways(balancer))
     return ("sh", "-c", f"echo '{orders}' | socat - {_ADMIN_SOCKET}")
+
+
+#: Run in the balancer: prints how it takes each server, for `taken_for_healthy`.
+SERVERS_STATE: Final = ("sh", "-c", f"echo 'show servers state' | socat - {_ADMIN_SOCKET}")
+
+
+def taken_for_healthy(balancer: LoadBalancer, printed: str) -> frozenset[str]:
+    """The servers that some way leads to by what `SERVERS_STATE` printed, were they not closed or drained.
+
+    Management guide 9.3, "show servers state": the columns are named in the line that begins with #, and 0 as
+    srv_op_state is a server that is down.
+    """
+    lines = [line.split() for line in printed.splitlines()]
+    names = next((line[1:] for line in lines if line[:1] == ["#"]), [])
+    rows = [dict(zip(names, line, strict=False)) for line in lines if len(line) >= len(names) > 0 and line[0] != "#"]
+    ways = _ways(balancer)
+    return frozenset(row["srv_name"] for row in rows if row["be_name"] in ways and row["srv_op_state"] != "0")
+
+
+def _ways(balancer: LoadBalancer) -> tuple[str, ...]:
+    return (_WORKBENCH,) if balancer.session_check == "same" else (_WORKBENCH, _SESSIONS)
 
 
 def reload_with(path: str, text: str) -> tuple[str, ...]:

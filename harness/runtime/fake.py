@@ -6,6 +6,7 @@ sessions some seconds later. Faults go through the real life cycle, journal and 
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness.core.clock import NS_PER_S, FakeClock, to_s
+from harness.core.clock import NS_PER_S, FakeClock, to_ns, to_s
 from harness.core.specs import ContainerSpec
 from harness.core.topology import Topology
 from harness.errors import DeploymentError, ImageError, PeerError
@@ -29,6 +30,8 @@ __all__ = ["Behaviour", "FakeDeployment", "FakeRuntime"]
 _MACHINE = {"engine_version": "fake", "kernel": "fake", "cores": 2, "memory_bytes": 25_000_000_000}
 #: How far the simulated host's wall clock is ahead of its monotonic one.
 _WALL_OFFSET_NS = 1_790_000_000 * NS_PER_S
+#: How often the simulated balancer checks a node.
+_CHECK_NS = to_ns(1)
 
 
 class FakeRuntime:
@@ -100,6 +103,8 @@ class FakeDeployment:
         """Who took whose place."""
         self.removed = False
         self.orders: list[tuple[str, str]] = []
+        self._told_ns: dict[str, int] = {}
+        """Node -> when the balancers were last told anything of it."""
         """What balancers and databases were told to do: the container, and the command."""
 
     def container_name(self, name: str) -> str:
@@ -164,8 +169,8 @@ class FakeDeployment:
         text = " ".join(argv)
         if argv[-1] in ("-v", "--version"):
             return ExecResult(0, f"version 1.0+{self._specs[name].image.replace('@', '-')}")
-        if "show info" in text:  # a balancer's process, a new one after each order to reload
-            return ExecResult(0, str(sum(where == name and "-USR2" in order for where, order in self.orders)))
+        if "show info" in text or "show servers state" in text:
+            return ExecResult(0, self._process(name) if "show info" in text else self._servers_state())
         if "/switchover" in text:
             self.platform.database.switch_over(self.platform.clock.now_ns())
             return ExecResult(0, "")
@@ -173,9 +178,23 @@ class FakeDeployment:
             return ExecResult(0 if self.platform.holder(name) == name else 1, "")
         if name.startswith("load-balancer") or name.endswith("standby") or "_before" in text:
             self.orders.append((name, text))
+            told = re.findall(r"set server \S+/(\S+) state", text)
+            self._told_ns.update(dict.fromkeys(told, self.platform.clock.now_ns()))
             refusal = self._behaviour.standby_refuses if argv[0] == "restore-snapshot" else ""
             return ExecResult(1 if refusal else 0, refusal)
         return None
+
+    def _process(self, balancer: str) -> str:
+        """A balancer's process, a new one after each order to reload."""
+        return str(sum(where == balancer and "-USR2" in order for where, order in self.orders))
+
+    def _servers_state(self) -> str:
+        """As HAProxy prints it: it takes whoever it was told of for healthy until its next check."""
+        now_ns = self.platform.clock.now_ns()
+        healthy = {node for node, told_ns in self._told_ns.items() if now_ns - told_ns < _CHECK_NS}
+        healthy.add(self.platform.active_at(now_ns))
+        rows = [f"3 workbench 1 {node} 0.0.0.0 {2 if node in healthy else 0}" for node in self.platform.nodes()]
+        return "\n".join(["1", "# be_id be_name srv_id srv_name srv_addr srv_op_state", *rows])
 
     def _homes_of(self, name: str) -> list[tuple[str, int]]:
         """What is in the homes that a container keeps: a node those on its own disk, a server all."""

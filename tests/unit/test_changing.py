@@ -73,6 +73,17 @@ def test_the_nodes_get_the_new_release_the_standby_first(upgrade: Upgraded) -> N
     assert "set server workbench/workbench-1 state maint" in orders[0][1]
 
 
+def test_nobody_is_led_to_a_node_that_stands_by(upgrade: Upgraded) -> None:
+    result = upgrade()
+    said = [order for name, order in result.runtime.deployments[0].orders if name == "load-balancer"]
+    # the standby comes first, and by the time of the other one it serves
+    for node in ("workbench-1", "workbench-0"):
+        states = [order.rsplit(" state ")[1].split("'")[0] for order in said if f"/{node} " in order]
+        assert states == ["maint", "drain", "ready"]
+    seen = [event.data["evidence"] for event in steps(result) if event.data["step"] == "open"]
+    assert seen == ["seen to stand by after 1.0 s, then load-balancer says ready"] * 2
+
+
 def test_a_release_that_nobody_can_work_with_is_taken_back_at_its_first_gate(upgrade: Upgraded) -> None:
     result = upgrade(load_topology(ROOT / "topologies/active-active.yaml"), to="broken", gate_s=5)
     how, reason = end(result)

@@ -9,9 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.components import (
-    haproxy,
-)
+from harness.components import haproxy, haproxy_config
 from harness.core.products import LoadBalancer, Workbench
 from tests.unit.pair import TOPOLOGY, planned
 
@@ -65,3 +63,28 @@ def test_the_balancer_knows_the_fixed_addresses_of_all_nodes() -> None:
         ("workbench-2", "10.71.4.13:8000"),
     ]
     assert spec.depends_on == (), "it waits for its nodes by itself"
+
+
+#: Of HAProxy 2.6: workbench-1 has been down for long, workbench-2 just left `maint` and is drained.
+SERVERS_STATE = """\
+1
+# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight
+4 workbench 1 workbench-0 10.71.4.11 2 0 1 1
+4 workbench 2 workbench-1 10.71.4.12 0 0 1 1
+4 workbench 3 workbench-2 10.71.4.13 2 8 0 1
+5 sessions 1 workbench-0 10.71.4.11 2 0 1 1
+5 sessions 2 workbench-1 10.71.4.12 2 0 1 1
+5 sessions 3 workbench-2 10.71.4.13 0 0 1 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("session_check", "healthy"),
+    [("same", {"workbench-0", "workbench-2"}), ("tcp", {"workbench-0", "workbench-1", "workbench-2"})],
+)
+def test_a_node_is_taken_for_healthy_where_any_way_that_is_used_leads_to_it(
+    session_check: Any, healthy: set[str]
+) -> None:
+    balancer = LoadBalancer(session_check=session_check)
+    assert haproxy_config.taken_for_healthy(balancer, SERVERS_STATE) == healthy
+    assert haproxy_config.taken_for_healthy(balancer, "") == frozenset()

@@ -96,7 +96,7 @@ class Nodes:
             ChangeStep.DRAIN: lambda: self._tell_balancers(nodes, "drain"),
             ChangeStep.WAIT: lambda: self._wait(nodes, change.drain_s),
             ChangeStep.CLOSE: lambda: self._tell_balancers(nodes, "maint"),
-            ChangeStep.OPEN: lambda: self._tell_balancers(nodes, "ready"),
+            ChangeStep.OPEN: lambda: self._open(nodes, change.gate_s),
             ChangeStep.START: lambda: self._start(step, change, back=back),
             ChangeStep.GATE: lambda: self.gate(nodes[0], change.gate_s),
             ChangeStep.RETIRE: lambda: self._retire(nodes),
@@ -123,6 +123,31 @@ class Nodes:
                     raise ChangeFailed(f"{name} objects: {said}")
         names = haproxy.names(self.topology)
         return f"{' and '.join(names)} {'says' if len(names) == 1 else 'say'} {state}"
+
+    def _open(self, nodes: tuple[str, ...], limit_s: float) -> str:
+        """To those that stand by nobody may be led. HAProxy takes a server that leaves `maint` for healthy until its
+        next check (`srv_update_status`: "start OK but check immediately"), so they are only drained until it has seen
+        them down."""
+        standing_by = self._standing_by(nodes)
+        if not standing_by:
+            return self._tell_balancers(nodes, "ready")
+        self._tell_balancers(standing_by, "drain")
+        seconds = self.hands.wait(lambda: self._wrongly_healthy(standing_by), limit_s=limit_s)
+        return f"seen to stand by after {seconds:.1f} s, then {self._tell_balancers(nodes, 'ready')}"
+
+    def _standing_by(self, nodes: tuple[str, ...]) -> tuple[str, ...]:
+        holder = self.holder()
+        return tuple(node for node in nodes if self.topology.workbench.mode == "active-passive" and node != holder)
+
+    def _wrongly_healthy(self, nodes: tuple[str, ...]) -> str:
+        """Who of those that are to stand by is taken for healthy, and by which balancer; empty if nobody."""
+        balancer = self.topology.load_balancer
+        assert balancer is not None, "without a balancer there is no such step"
+        for name in haproxy.names(self.topology):
+            healthy = haproxy_config.taken_for_healthy(balancer, self.hands.execute(name, haproxy_config.SERVERS_STATE))
+            if wrongly := healthy.intersection(self._standing_by(nodes)):
+                return f"{name} takes {', '.join(sorted(wrongly))} for healthy, which stands by"
+        return ""
 
     def _wait(self, nodes: tuple[str, ...], limit_s: float) -> str:
         began_ns = self._clock.now_ns()
