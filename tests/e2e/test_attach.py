@@ -224,6 +224,7 @@ def test_a_node_is_killed_and_started_again(
     assert_no_credentials(results, said, place.password)
 
 
+@pytest.mark.catalogue
 def test_a_harness_that_is_killed_leaves_nothing_broken(
     place: Place, engine: docker.DockerClient, attach: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -149,6 +149,7 @@ def test_what_a_layer_says_is_what_the_engine_finds_by_walking_both_trees(engine
     assert {Change("/etc/apt/mine", ChangeKind.ADDED), Change("/etc/haproxy", ChangeKind.REMOVED)} <= set(told)
 
 
+@pytest.mark.catalogue
 def test_an_image_is_removed_and_built_from_nothing(
     engine: docker.DockerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

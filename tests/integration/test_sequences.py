@@ -29,7 +29,7 @@ from tests.conftest import ROOT, left_of
 from tests.integration.small_platform import MENU, Dish
 
 #: How many sequences: a few with every change, 30 in `make test-all`.
-SEQUENCES = int(os.environ.get("HARNESS_SEQUENCES", "4"))
+SEQUENCES = int(os.environ.get("HARNESS_SEQUENCES", "2"))
 GONE_WITHIN_S = 10.0
 #: Of a whole run of the small harness: 3 s until it is up, 8 s of faults, and what undoing a disk's repair takes.
 ENDS_WITHIN_S = 90.0

@@ -14,6 +14,8 @@ from harness.spec.loader import load_topology
 from tests.conftest import ROOT, eventually
 from tests.integration.rig import deployed, without_people
 
+pytestmark = pytest.mark.catalogue
+
 TOPOLOGY = load_topology(ROOT / "topologies/single-warm.yaml")
 NODE = "workbench-0"
 

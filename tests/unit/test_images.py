@@ -68,6 +68,23 @@ def test_a_published_image_is_used_where_it_can_be_pulled_and_asked_for_once(reg
     assert builder._pick_dockerfile("plain", {"Dockerfile": b"FROM a\n"}, lambda *_: None) == "Dockerfile"
 
 
+def test_the_image_that_takes_longest_is_begun_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[str] = []
+
+    def ensure_one(name: str, *_: Any) -> str:
+        begun.append(name)
+        return f"sha256:{name}"
+
+    no_engine: Any = SimpleNamespace()
+    builder = images.ImageBuilder(no_engine)
+    monkeypatch.setattr(images, "_PARALLEL_BUILDS", 1)
+    monkeypatch.setattr(builder, "_ensure_base", lambda _: "sha256:base")
+    monkeypatch.setattr(builder, "_ensure_one", ensure_one)
+    names = ["company/workbench:7", "agent", "workbench"]
+    assert builder.ensure(names, lambda *_: None) == {name: f"sha256:{name}" for name in names}
+    assert begun == ["workbench", "agent", "company/workbench:7"]
+
+
 def test_an_unknown_image_is_named() -> None:
     with pytest.raises(ImageError, match="there is no image 'nothing'"):
         images.context_files("nothing")
