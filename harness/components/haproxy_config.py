@@ -21,8 +21,8 @@ __all__ = [
     "Server",
     "config",
     "reload_with",
+    "seen_down",
     "set_state",
-    "taken_for_healthy",
 ]
 
 #: Where the balancer says what it believes about each node. By plain http, whatever people come by: it is for
@@ -219,12 +219,12 @@ def set_state(balancer: LoadBalancer, server: str, state: Literal["ready", "drai
     return ("sh", "-c", f"echo '{orders}' | socat - {_ADMIN_SOCKET}")
 
 
-#: Run in the balancer: prints how it takes each server, for `taken_for_healthy`.
+#: Run in the balancer: prints how it takes each server, for `seen_down`.
 SERVERS_STATE: Final = ("sh", "-c", f"echo 'show servers state' | socat - {_ADMIN_SOCKET}")
 
 
-def taken_for_healthy(balancer: LoadBalancer, printed: str) -> frozenset[str]:
-    """The servers that some way leads to by what `SERVERS_STATE` printed, were they not closed or drained.
+def seen_down(balancer: LoadBalancer, printed: str) -> frozenset[str]:
+    """The servers that are down on every way by what `SERVERS_STATE` printed; nobody of whom it says nothing.
 
     Management guide 9.3, "show servers state": the columns are named in the line that begins with #, and 0 as
     srv_op_state is a server that is down.
@@ -232,8 +232,8 @@ def taken_for_healthy(balancer: LoadBalancer, printed: str) -> frozenset[str]:
     lines = [line.split() for line in printed.splitlines()]
     names = next((line[1:] for line in lines if line[:1] == ["#"]), [])
     rows = [dict(zip(names, line, strict=False)) for line in lines if len(line) >= len(names) > 0 and line[0] != "#"]
-    ways = _ways(balancer)
-    return frozenset(row["srv_name"] for row in rows if row["be_name"] in ways and row["srv_op_state"] != "0")
+    down = {(row["be_name"], row["srv_name"]) for row in rows if row["srv_op_state"] == "0"}
+    return frozenset(name for _, name in down if all((way, name) in down for way in _ways(balancer)))
 
 
 def _ways(balancer: LoadBalancer) -> tuple[str, ...]:

@@ -193,7 +193,11 @@ class FakeDeployment:
         now_ns = self.platform.clock.now_ns()
         healthy = {node for node, told_ns in self._told_ns.items() if now_ns - told_ns < _CHECK_NS}
         healthy.add(self.platform.active_at(now_ns))
-        rows = [f"3 workbench 1 {node} 0.0.0.0 {2 if node in healthy else 0}" for node in self.platform.nodes()]
+        rows = [
+            f"3 {way} 1 {node} 0.0.0.0 {2 if node in healthy else 0}"
+            for way in ("workbench", "sessions")
+            for node in self.platform.nodes()
+        ]
         return "\n".join(["1", "# be_id be_name srv_id srv_name srv_addr srv_op_state", *rows])
 
     def _homes_of(self, name: str) -> list[tuple[str, int]]:

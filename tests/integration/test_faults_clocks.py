@@ -68,7 +68,7 @@ def of_hub(platform: DockerDeployment) -> float:
 
 def log_in_page(platform: DockerDeployment) -> str:
     """With the headers of the answer."""
-    address = f"http://127.0.0.1{LOG_IN_PATH}"
+    address = f"127.0.0.1{LOG_IN_PATH}"  # curl takes http where nothing is said
     return say(platform, "load-balancer", "curl", "-sS", "--dump-header", "-", "--max-time", "5", address)
 
 

@@ -78,13 +78,10 @@ SERVERS_STATE = """\
 """
 
 
-@pytest.mark.parametrize(
-    ("session_check", "healthy"),
-    [("same", {"workbench-0", "workbench-2"}), ("tcp", {"workbench-0", "workbench-1", "workbench-2"})],
-)
-def test_a_node_is_taken_for_healthy_where_any_way_that_is_used_leads_to_it(
-    session_check: Any, healthy: set[str]
-) -> None:
+@pytest.mark.parametrize(("session_check", "down"), [("same", {"workbench-1"}), ("tcp", set())])
+def test_a_node_is_down_where_no_way_that_is_used_leads_to_it(session_check: Any, down: set[str]) -> None:
     balancer = LoadBalancer(session_check=session_check)
-    assert haproxy_config.taken_for_healthy(balancer, SERVERS_STATE) == healthy
-    assert haproxy_config.taken_for_healthy(balancer, "") == frozenset()
+    assert haproxy_config.seen_down(balancer, SERVERS_STATE) == down
+    everywhere = SERVERS_STATE.replace("10.71.4.12 2", "10.71.4.12 0")
+    assert haproxy_config.seen_down(balancer, everywhere) == {"workbench-1"}
+    assert haproxy_config.seen_down(balancer, "") == frozenset(), "who says nothing has seen nothing"

@@ -132,21 +132,21 @@ class Nodes:
         if not standing_by:
             return self._tell_balancers(nodes, "ready")
         self._tell_balancers(standing_by, "drain")
-        seconds = self.hands.wait(lambda: self._wrongly_healthy(standing_by), limit_s=limit_s)
+        seconds = self.hands.wait(lambda: self._not_seen_down(standing_by), limit_s=limit_s)
         return f"seen to stand by after {seconds:.1f} s, then {self._tell_balancers(nodes, 'ready')}"
 
     def _standing_by(self, nodes: tuple[str, ...]) -> tuple[str, ...]:
         holder = self.holder()
         return tuple(node for node in nodes if self.topology.workbench.mode == "active-passive" and node != holder)
 
-    def _wrongly_healthy(self, nodes: tuple[str, ...]) -> str:
-        """Who of those that are to stand by is taken for healthy, and by which balancer; empty if nobody."""
+    def _not_seen_down(self, nodes: tuple[str, ...]) -> str:
+        """Who of those that stand by is not yet down for a balancer, and for which; empty if nobody."""
         balancer = self.topology.load_balancer
         assert balancer is not None, "without a balancer there is no such step"
         for name in haproxy.names(self.topology):
-            healthy = haproxy_config.taken_for_healthy(balancer, self.hands.execute(name, haproxy_config.SERVERS_STATE))
-            if wrongly := healthy.intersection(self._standing_by(nodes)):
-                return f"{name} takes {', '.join(sorted(wrongly))} for healthy, which stands by"
+            down = haproxy_config.seen_down(balancer, self.hands.execute(name, haproxy_config.SERVERS_STATE))
+            if left := [node for node in self._standing_by(nodes) if node not in down]:
+                return f"{name} does not say that {', '.join(left)} is down, which stands by"
         return ""
 
     def _wait(self, nodes: tuple[str, ...], limit_s: float) -> str:
