@@ -351,16 +351,6 @@ def test_draw_prints_a_picture(harness: Harness) -> None:
 
 
 @pytest.mark.long
-def test_schema_writes_both_schemas(harness: Harness, tmp_path: Path) -> None:
-    code, out, _ = harness("schema", "--folder", str(tmp_path))
-    assert code == 0
-    for kind in ("topology", "experiment"):
-        path = f"docs/schema/{kind}.schema.json"
-        assert path in out
-        assert (tmp_path / path).read_text() == (ROOT / path).read_text()
-
-
-@pytest.mark.long
 def test_the_module_is_the_command() -> None:
     done = subprocess.run([sys.executable, "-m", "harness", "--help"], capture_output=True, text=True, check=True)
     assert "doctor" in done.stdout

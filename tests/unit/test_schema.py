@@ -13,6 +13,9 @@ from harness.spec.catalog import Catalog
 from harness.spec.document import parse, read
 from harness.spec.json_schema import experiment_schema, topology_schema
 from tests.unit.fault_samples import SAMPLES
+from tests.unit.test_cli import Harness, harness
+
+__all__ = ["harness"]
 
 ROOT = Path(__file__).resolve().parents[2]
 TOPOLOGIES = [Catalog(ROOT).topology_path(name) for name in Catalog(ROOT).topologies()]
@@ -165,3 +168,13 @@ def test_what_a_key_decides_is_in_the_schema() -> None:
     assert definitions["Patroni"]["properties"]["keepalives_idle_s"]["description"].startswith("Idle seconds")
     assert definitions["Link"]["properties"]["from"]["description"] == "The role that opens the connections."
     assert "title" not in str(definitions)
+
+
+@pytest.mark.long
+def test_schema_writes_both_schemas(harness: Harness, tmp_path: Path) -> None:
+    code, out, _ = harness("schema", "--folder", str(tmp_path))
+    assert code == 0
+    for kind in ("topology", "experiment"):
+        path = f"docs/schema/{kind}.schema.json"
+        assert path in out
+        assert (tmp_path / path).read_text() == (ROOT / path).read_text()
